@@ -1,0 +1,25 @@
+"""The tables as CSV that a spreadsheet can open without running what stands in a file name."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+
+
+def write_csv(table: pa.Table, file: Path) -> None:
+    """Write ``table`` as UTF-8 CSV. Text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    for number, batch in enumerate(
+        table.to_batches(max_chunksize=50_000) or [pa.RecordBatch.from_pylist([], table.schema)]
+    ):
+        frame = batch.to_pandas()
+        for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
+            if name not in ("taken_at", "annotated_at"):
+                frame[name] = frame[name].map(defused, na_action="ignore")
+        frame.to_csv(file, mode="a" if number else "w", header=not number, index=False, lineterminator="\n")
+
+
+def defused(text: str) -> str:
+    """``text`` with an apostrophe in front if it starts like a formula (OWASP, CSV injection) or with an apostrophe."""
+    return f"'{text}" if text.startswith(_STARTS_A_FORMULA) else text

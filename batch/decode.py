@@ -1,0 +1,164 @@
+"""Read an image file: header first, then gray pixels, upright, no larger than they need to be."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from batch.outcome import Status
+
+Image.MAX_IMAGE_PIXELS = None  # --max-pixels decides, from the header
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+warnings.filterwarnings("ignore", module="PIL")  # what matters is in the outcome
+
+_NOT_READ = {
+    "HEIC": "HEIC photographs are not read; convert them to JPEG or AVIF",
+    "EPS": "EPS is a drawing, not a photograph",
+    "WMF": "WMF is a drawing, not a photograph",
+}
+_SUFFIXES_NOT_READ = {"heic": "HEIC", "heif": "HEIC", "eps": "EPS", "ps": "EPS", "wmf": "WMF", "emf": "WMF"}
+
+
+class ImageError(Exception):
+    """An image that cannot be used, with the status that its row gets."""
+
+    def __init__(self, status: Status, reason: str, width: int | None = None, height: int | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.width, self.height = status, reason, width, height
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A decoded image.
+
+    ``gray`` is (rows, columns) uint8, upright, and may be smaller than the image; ``width`` and ``height`` are those
+    of the upright full-size image.
+    """
+
+    gray: np.ndarray
+    width: int
+    height: int
+    taken_at: datetime | None
+
+
+def read_photograph(file: Path, max_pixels: int, enough: int) -> Photograph:
+    """Read and decode ``file``. JPEGs are decoded at the smallest DCT scale whose long side is at least ``enough``.
+
+    Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, known from the header
+    and not decoded).
+    """
+    with _explained(file), file.open("rb") as stream, Image.open(stream) as image:
+        if image.format in _NOT_READ:
+            raise ImageError(Status.UNREADABLE, _NOT_READ[image.format])
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ImageError(
+                Status.TOO_LARGE, f"{width} x {height} pixels are more than --max-pixels {max_pixels}", width, height
+            )
+        if image.format in ("JPEG", "MPO"):
+            shrink = max(1.0, max(width, height) / enough)
+            image.draft("L", (math.ceil(width / shrink), math.ceil(height / shrink)))
+        image.load()
+        orientation, taken_at = _exif(image)
+        gray = np.ascontiguousarray(_upright(_gray(image), orientation))
+    if orientation >= 5:
+        width, height = height, width
+    return Photograph(gray, width, height, taken_at)
+
+
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into an ImageError that says what is wrong with the file."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except PermissionError as error:
+        raise ImageError(Status.DENIED, "no permission to read the file") from error
+    except FileNotFoundError as error:
+        raise ImageError(Status.UNREADABLE, "the file has vanished, or is a link that leads nowhere") from error
+    except MemoryError as error:
+        raise ImageError(Status.TOO_LARGE, "not enough memory to decode it") from error
+    except Exception as error:  # Pillow's many decoders raise anything on a damaged file, also IndexError and such
+        raise ImageError(Status.UNREADABLE, _reason(file, error)) from error
+
+
+def _reason(file: Path, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        if file.stat().st_size == 0:
+            return "the file is empty"
+        unread = _SUFFIXES_NOT_READ.get(file.suffix[1:].lower())
+        return _NOT_READ[unread] if unread else "not an image, or damaged in its first bytes"
+    text = " ".join(str(error).split()).replace(str(file), file.name)[:200]
+    lower = text.lower()
+    if "truncated" in lower or "not enough image data" in lower or isinstance(error, EOFError):
+        return f"truncated: the file ends before the image does ({text or 'end of file'})"
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be read: {error.strerror}"
+    return f"damaged: {text or type(error).__name__}"
+
+
+def _gray(image: Image.Image) -> np.ndarray:
+    """The image as (rows, columns) uint8; what is transparent becomes white."""
+    if image.mode == "L" and "transparency" not in image.info:
+        return np.asarray(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _eight_bits(np.asarray(image))
+    if image.mode == "LAB":
+        return np.asarray(image.getchannel(0))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.asarray(image.convert("RGB" if image.mode in ("HSV", "RGBX") else image.mode).convert("L"))
+
+
+def _eight_bits(levels: np.ndarray) -> np.ndarray:
+    """Scale deep gray levels to 0-255: integers by the number of bits in use, floating point from its range."""
+    if levels.dtype.kind == "f":
+        levels = np.nan_to_num(levels.astype("float64"), posinf=0, neginf=0)
+        low, high = levels.min(), levels.max()
+        return ((levels - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+    levels = np.maximum(levels.astype(np.int64), 0)
+    bits = max(8, int(levels.max()).bit_length())
+    return np.asarray(levels >> (bits - 8), np.uint8)
+
+
+def _exif(image: Image.Image) -> tuple[int, datetime | None]:
+    """EXIF orientation (1 to 8) and the moment the photograph was taken; damaged EXIF is no EXIF."""
+    try:
+        exif = image.getexif()
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # the EXIF parser raises anything on damaged tags; the pixels are good all the same
+        return 1, None
+    taken = details.get(ExifTags.Base.DateTimeOriginal) or details.get(ExifTags.Base.DateTimeDigitized)
+    return (orientation if orientation in range(1, 9) else 1), _moment(taken)
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return datetime.strptime(text.strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        return None
+
+
+def _upright(gray: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn pixels upright by EXIF orientation (CIPA DC-008, tag 0x0112)."""
+    turned = {
+        2: lambda: gray[:, ::-1],
+        3: lambda: gray[::-1, ::-1],
+        4: lambda: gray[::-1],
+        5: lambda: gray.T,
+        6: lambda: gray.T[:, ::-1],
+        7: lambda: gray.T[::-1, ::-1],
+        8: lambda: gray.T[::-1],
+    }
+    return turned[orientation]() if orientation in turned else gray

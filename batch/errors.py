@@ -1,0 +1,17 @@
+"""What stops a run and a person can mend. Which exit code each has stands in ``jobs/errors.py``."""
+
+
+class RootError(Exception):
+    """A root cannot be walked, or is so empty that its disk is probably not mounted."""
+
+
+class OutputError(Exception):
+    """The output folder cannot be written, or its state cannot be read."""
+
+
+class OutputHeld(Exception):
+    """Another run holds this output."""
+
+
+class DetectorError(Exception):
+    """The face detector cannot be built."""

@@ -1,0 +1,42 @@
+"""Write files so that a reader, or a power cut, never meets half of one."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batch.errors import OutputError
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn the errors that a full or read-only disk raises into OutputError."""
+    try:
+        yield
+    except OSError as error:
+        fix = "Make space; the next run goes on from here." if error.errno == errno.ENOSPC else "Check the folder."
+        raise OutputError(f"Cannot write {place}: {error.strerror or error}. {fix}") from error
+
+
+def write_durably(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` write a temporary file, flush it to the disk, and put it in the place of ``path``."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with writing(path):
+        try:
+            write(unfinished)
+            flush(unfinished)
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Have the disk hold what was written to a file, or which files a folder has."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,76 @@
+"""What goes in and what comes out: the image found, and what became of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from batch.names import from_text
+
+
+class Status(StrEnum):
+    """What became of an image."""
+
+    OK = "ok"
+    NO_FACE = "no_face"
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+    DENIED = "denied"
+    CRASHED = "crashed"
+
+
+FAILED = (Status.UNREADABLE, Status.TOO_LARGE, Status.DENIED, Status.CRASHED)
+
+
+class Key(NamedTuple):
+    """An image's identity in the output: its root and its path below it, both as ``batch.names`` writes them."""
+
+    root: str
+    path: str
+
+
+class Found(NamedTuple):
+    """An image file as the walk found it."""
+
+    key: Key
+    size_bytes: int
+    modified_ns: int
+
+    @property
+    def file(self) -> Path:
+        """Where the file is."""
+        return Path(from_text(self.key.root), from_text(self.key.path))
+
+
+class Box(NamedTuple):
+    """A bounding box in pixels, and the probability that it holds a face."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image.
+
+    ``width``, ``height`` and ``boxes`` are in pixels of the upright full-size image; ``crops`` is (faces, 48, 48)
+    uint8 gray, in the order of ``boxes``; ``probabilities`` (faces, labels) is None until the CNN has seen them.
+    ``seconds`` is the time spent by stage in the worker.
+    """
+
+    found: Found
+    status: Status
+    error: str | None = None
+    width: int | None = None
+    height: int | None = None
+    taken_at: datetime | None = None
+    boxes: tuple[Box, ...] = ()
+    crops: np.ndarray = field(default_factory=lambda: np.empty((0, 48, 48), np.uint8))
+    probabilities: np.ndarray | None = None
+    seconds: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,67 @@
+"""Run the workers: chunks of images in, outcomes out, in order, whatever dies on the way."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from batch.outcome import Found, Outcome, Status
+from batch.settings import WorkerSettings
+
+CHUNK = 8
+"""Images that a worker takes at a time: enough to hide the hand-over, few enough to share the work evenly."""
+
+_WAVE = 32
+"""Chunks per worker that are in flight at most, which bounds memory however slow the consumer is."""
+
+Work = Callable[[list[Found], WorkerSettings], list[Outcome]]
+
+
+def _annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
+    """Import OpenCV in the process that needs it; a run with nothing new does without."""
+    from batch.worker import annotate_chunk
+
+    return annotate_chunk(chunk, settings)
+
+
+def annotate_images(
+    images: Iterable[Found], settings: WorkerSettings, jobs: int, work: Work = _annotate_chunk
+) -> Iterator[Outcome]:
+    """The outcome of each image, in the order of ``images``; ``jobs`` processes, or this one if it is 1.
+
+    An image on which a worker process dies (a decoder's crash, the system's memory killer) gets the status CRASHED;
+    the other images of its chunk are done all the same. With one job nobody survives such a crash.
+    """
+    for wave in _batched(_batched(images, CHUNK), _WAVE * jobs):
+        done = 0
+        try:
+            for outcomes in Parallel(jobs, return_as="generator")(delayed(work)(chunk, settings) for chunk in wave):
+                done += 1
+                yield from outcomes
+        except TerminatedWorkerError:
+            for chunk in wave[done:]:
+                yield from _survive(chunk, settings, jobs, work)
+
+
+def _survive(chunk: list[Found], settings: WorkerSettings, jobs: int, work: Work) -> Iterator[Outcome]:
+    """Do a chunk again after a crash; if it crashes again, find out by halves which image it is."""
+    try:
+        [outcomes] = Parallel(jobs)([delayed(work)(chunk, settings)])
+    except TerminatedWorkerError:
+        if len(chunk) == 1:
+            yield Outcome(chunk[0], Status.CRASHED, "the process that decoded it died; the image is probably damaged")
+            return
+        half = len(chunk) // 2
+        yield from _survive(chunk[:half], settings, jobs, work)
+        yield from _survive(chunk[half:], settings, jobs, work)
+    else:
+        yield from outcomes
+
+
+def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of ``size`` items, the last one maybe shorter (``itertools.batched``, which Python 3.11 lacks)."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,103 @@
+"""The columns of the tables, and outcomes as rows."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from batch.outcome import Outcome
+
+SCHEMA_VERSION = 1
+_LARGEST_INT32 = 2**31 - 1
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+IMAGES = pa.schema(
+    {
+        "root": pa.string(),
+        "path": pa.string(),
+        "status": _TEXT,
+        "error": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "faces": pa.int16(),
+        "taken_at": pa.timestamp("s"),
+        "size_bytes": pa.int64(),
+        "modified_ns": pa.int64(),
+        "annotated_at": pa.timestamp("us", tz="UTC"),
+    }
+)
+
+
+def faces_schema(labels: tuple[str, ...]) -> pa.Schema:
+    """The columns of faces.parquet, with one probability column per label."""
+    return pa.schema(
+        {
+            "root": pa.string(),
+            "path": pa.string(),
+            "face": pa.int16(),
+            **dict.fromkeys(("x", "y", "width", "height"), pa.int32()),
+            "face_score": pa.float32(),
+            "emotion": _TEXT,
+            "confidence": pa.float32(),
+            **dict.fromkeys(labels, pa.float32()),
+        }
+    )
+
+
+def metadata(identity: dict[str, Any], **more: Any) -> dict[str, str]:
+    """Parquet key-value metadata: who made the rows, as JSON, and whatever else is to be known of the file."""
+    return {"identity": json.dumps(identity, sort_keys=True), **{name: str(value) for name, value in more.items()}}
+
+
+def image_rows(outcomes: Iterable[Outcome]) -> pa.Table:
+    """One row per outcome, annotated now."""
+    now = datetime.now(UTC)
+    return pa.Table.from_pylist([_image_row(outcome, now) for outcome in outcomes], IMAGES)
+
+
+def _image_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
+    sized = outcome.width is not None and max(outcome.width, outcome.height or 0) <= _LARGEST_INT32
+    return {
+        "root": outcome.found.key.root,
+        "path": outcome.found.key.path,
+        "status": str(outcome.status),
+        "error": outcome.error,
+        "width": outcome.width if sized else None,
+        "height": outcome.height if sized else None,
+        "faces": len(outcome.boxes),
+        "taken_at": outcome.taken_at,
+        "size_bytes": outcome.found.size_bytes,
+        "modified_ns": outcome.found.modified_ns,
+        "annotated_at": now,
+    }
+
+
+def face_rows(outcomes: Iterable[Outcome], labels: tuple[str, ...]) -> pa.Table:
+    """One row per face of outcomes whose faces have their probabilities, largest face first within its image."""
+    rows = [row for outcome in outcomes for row in _face_rows(outcome, labels)]
+    return pa.Table.from_pylist(rows, faces_schema(labels))
+
+
+def _face_rows(outcome: Outcome, labels: tuple[str, ...]) -> Iterable[dict[str, Any]]:
+    if outcome.probabilities is None:
+        return
+    by_size = sorted(range(len(outcome.boxes)), key=lambda i: (-outcome.boxes[i].width * outcome.boxes[i].height, i))
+    for number, index in enumerate(by_size):
+        box, probabilities = outcome.boxes[index], outcome.probabilities[index]
+        best = int(probabilities.argmax())
+        yield {
+            "root": outcome.found.key.root,
+            "path": outcome.found.key.path,
+            "face": number,
+            "x": round(box.x),
+            "y": round(box.y),
+            "width": round(box.width),
+            "height": round(box.height),
+            "face_score": box.score,
+            "emotion": labels[best],
+            "confidence": float(probabilities[best]),
+            **{label: float(value) for label, value in zip(labels, probabilities, strict=True)},
+        }

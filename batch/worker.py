@@ -1,0 +1,63 @@
+"""What a worker does with an image: read, decode, find faces, cut them out. No image ever leaves it."""
+
+import time
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from batch.crop import crop_faces
+from batch.decode import ImageError, Photograph, read_photograph
+from batch.detect import Detector, build_detector
+from batch.outcome import Box, Found, Outcome, Status
+from batch.settings import DetectorSettings, WorkerSettings
+
+
+def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
+    """The outcome of each image of a chunk, in order."""
+    return [annotate_image(found, settings) for found in chunk]
+
+
+def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
+    """Read an image and propose its faces; whatever is wrong with the image becomes its status."""
+    started = time.perf_counter()
+    try:
+        photograph = read_photograph(found.file, settings.max_pixels, settings.enough)
+    except ImageError as error:
+        seconds = {"decode": time.perf_counter() - started}
+        return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds)
+    decoded = time.perf_counter()
+    boxes, crops = find_faces(photograph, _detector(settings.detector), settings.detector)
+    seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
+    return Outcome(
+        found,
+        Status.OK if boxes else Status.NO_FACE,
+        width=photograph.width,
+        height=photograph.height,
+        taken_at=photograph.taken_at,
+        boxes=tuple(boxes),
+        crops=crops,
+        seconds=seconds,
+    )
+
+
+def find_faces(photograph: Photograph, detector: Detector, settings: DetectorSettings) -> tuple[list[Box], np.ndarray]:
+    """Detect on a shrunken image, cut out of the decoded one; boxes are in full-size pixels."""
+    gray = photograph.gray
+    rows, columns = gray.shape
+    shrink = settings.detect_size / max(rows, columns)
+    size = (max(1, round(columns * shrink)), max(1, round(rows * shrink)))
+    seen = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink < 1 else gray
+    found = [box for box in detector.detect(seen) if box.score >= settings.face_threshold]
+    crops = crop_faces(gray, [_scaled(box, columns / seen.shape[1], rows / seen.shape[0]) for box in found])
+    return [_scaled(box, photograph.width / seen.shape[1], photograph.height / seen.shape[0]) for box in found], crops
+
+
+def _scaled(box: Box, across: float, down: float) -> Box:
+    return Box(box.x * across, box.y * down, box.width * across, box.height * down, box.score)
+
+
+@lru_cache(maxsize=1)
+def _detector(settings: DetectorSettings) -> Detector:
+    cv2.setNumThreads(1)  # one worker per core already
+    return build_detector(settings)

@@ -1,0 +1,136 @@
+"""``annotate``: options in, exit code out."""
+
+import logging
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batch.settings import DetectorSettings, WorkerSettings
+from batch.walk import WalkSettings
+from jobs.annotation import AnnotationSettings, annotation_job
+from jobs.errors import FAILED_IMAGES, exit_codes
+from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
+from jobs.run_report import RunReport
+from model.bundle import EMOTION_MODEL
+
+log = logging.getLogger("annotate.job")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
+
+
+class DetectorName(StrEnum):
+    """The face detectors."""
+
+    CASCADE = "cascade"
+
+
+class Device(StrEnum):
+    """Where the CNN runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+@app.command()
+def annotate(
+    roots: Annotated[list[Path], typer.Argument(metavar="ROOT...", help="Folders of photographs, at any depth.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the tables.")] = Path(
+        "annotations"
+    ),
+    csv: Annotated[bool, typer.Option("--csv", help="Write faces.csv and images.csv as well.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="Worker processes.  [default: one per core]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Faces that the CNN sees at a time.")] = 64,
+    model: Annotated[Path | None, typer.Option(metavar="FILE", help=_MODEL_HELP)] = None,
+    detector: Annotated[DetectorName, typer.Option(help="How faces are found.")] = DetectorName.CASCADE,
+    detect_size: Annotated[
+        int, typer.Option(min=64, metavar="PIXELS", help="Long side of the image that the detector sees.")
+    ] = DetectorSettings.detect_size,
+    face_threshold: Annotated[
+        float, typer.Option(min=0, max=1, metavar="P", help="Least probability that a box holds a face.")
+    ] = DetectorSettings.face_threshold,
+    device: Annotated[Device, typer.Option(help="Where the CNN runs; gpu fails where there is none.")] = Device.AUTO,
+    without_neutral: Annotated[
+        bool, typer.Option("--without-neutral", help="The six universal emotions alone, renormalised.")
+    ] = False,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only images whose path or name matches (repeatable).")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="No images whose path or name matches (repeatable).")
+    ] = None,
+    follow_symlinks: Annotated[
+        bool, typer.Option("--follow-symlinks", help="Walk into folders that are symbolic links.")
+    ] = False,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images with more pixels are not decoded.")
+    ] = WorkerSettings.max_pixels,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Annotate at most N images in this run.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try the failed images again.")] = False,
+    rescan: Annotated[bool, typer.Option("--rescan", help="Annotate all images anew.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove the rows of a root that has no images any more.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and do nothing.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 if an image of this run could not be read.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find the faces in folders of photographs, tell their emotions, and write tables.
+
+    Only what is new or has changed since the last run is annotated. Exit codes: 0 done, 2 wrong usage, 3 --strict
+    and an image could not be read, 4 another run holds the output, 5 cannot go on, 130 interrupted, 143 terminated.
+    """
+    silence_native_libraries()
+    start_logging(log_format, quiet)
+    settings = AnnotationSettings(
+        roots=_distinct(roots),
+        output=output,
+        csv=csv,
+        jobs=jobs or len(os.sched_getaffinity(0)),
+        batch_size=batch_size,
+        model=model or EMOTION_MODEL,
+        device=device,
+        without_neutral=without_neutral,
+        worker=WorkerSettings(DetectorSettings(detector, detect_size, face_threshold), max_pixels),
+        walk=WalkSettings(tuple(include or ()), tuple(exclude or ()), follow_symlinks),
+        limit=limit,
+        rescan=rescan,
+        retry_failed=retry_failed,
+        prune=prune,
+    )
+    report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
+    with exit_codes(), report, annotation_job(settings, report) as job:
+        if dry_run:
+            job.preview()
+            return
+        job.run()
+    report.log_summary()
+    log.info("tables: %s", output.absolute())
+    if strict and (report.failed or job.plan.unlistable):
+        log.error("%d images of this run could not be read (--strict)", report.failed)
+        raise typer.Exit(FAILED_IMAGES)
+
+
+def _distinct(roots: list[Path]) -> tuple[Path, ...]:
+    """The roots as absolute paths, each once; one inside another is wrong usage, as its images would come twice."""
+    absolute = sorted({Path(os.path.abspath(root)) for root in roots})  # noqa: PTH100 - resolve() follows links
+    for outer in absolute:
+        for inner in absolute:
+            if outer in inner.parents:
+                raise typer.BadParameter(f"{inner} lies within {outer}; name the outer one alone.")
+    return tuple(absolute)

@@ -1,0 +1,194 @@
+"""The annotation job: the way of the data from folders of photographs to published tables, once through."""
+
+import itertools
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from batch.checkpoints import Checkpoints
+from batch.errors import OutputError
+from batch.files import write_durably
+from batch.lock import hold
+from batch.names import to_text
+from batch.outcome import Outcome
+from batch.plan import Plan
+from batch.pool import annotate_images
+from batch.publish import finish_publishing, merged_faces, merged_images, publish
+from batch.schema import SCHEMA_VERSION, faces_schema
+from batch.settings import DetectorSettings, WorkerSettings
+from batch.snapshot import Snapshot, known_images, read_snapshot
+from batch.walk import WalkSettings
+from jobs.face_batches import label_faces
+from jobs.run_report import RunReport
+from model.bundle import EMOTION_MODEL, ModelCard, read_card
+from model.errors import ModelError
+from model.labels import NEUTRAL
+
+log = logging.getLogger("annotate.job")
+
+
+@dataclass(frozen=True)
+class AnnotationSettings:
+    """Everything that a run of ``annotate`` is told. Roots are absolute."""
+
+    roots: tuple[Path, ...]
+    output: Path = Path("annotations")
+    csv: bool = False
+    jobs: int = 1
+    batch_size: int = 64
+    model: Path = EMOTION_MODEL
+    device: str = "auto"
+    without_neutral: bool = False
+    worker: WorkerSettings = WorkerSettings(DetectorSettings())
+    walk: WalkSettings = WalkSettings()
+    limit: int | None = None
+    retry_failed: bool = False
+    rescan: bool = False
+    prune: bool = False
+
+
+class AnnotationJob:
+    """One run: what the output holds already, what there is to do, and how it is done."""
+
+    def __init__(self, settings: AnnotationSettings, report: RunReport) -> None:
+        """Read the model's labels and the output's state; raises ModelError or OutputError."""
+        self.settings, self.report = settings, report
+        self.card: ModelCard = read_card(settings.model)
+        _check_labels(self.card)
+        self.labels = tuple(x for x in self.card.labels if x != NEUTRAL or not settings.without_neutral)
+        self.identity = {
+            "schema": SCHEMA_VERSION,
+            "model": self.card.sha256,
+            "labels": list(self.labels),
+            "detector": settings.worker.detector.identity(),
+        }
+        self.snapshot: Snapshot = read_snapshot(settings.output)
+        self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
+        published = known_images([self.snapshot.images] if self.snapshot.identity else [])
+        self.plan = Plan(
+            settings.roots,
+            settings.walk,
+            {**(published if self._same_identity else {}), **known_images(self.checkpoints.images())},
+            frozenset(key.root for key in published),
+            settings.limit,
+            settings.rescan,
+            settings.retry_failed,
+            settings.prune,
+        )
+
+    def run(self) -> None:
+        """Annotate what is new, record it as it comes, publish it at the end."""
+        if self.settings.rescan:
+            self.checkpoints.clear()
+        try:
+            for outcome in self._annotated():
+                self.checkpoints.add(outcome)
+                self.report.add(outcome, self._emotions(outcome))
+        finally:
+            with self.report.stage("record"):
+                self.checkpoints.write()
+        for folder, reason in self.plan.unlistable.items():
+            log.warning("cannot list %s: %s; the rows of its images are kept", folder, reason)
+        with self.report.stage("publish"):
+            self._publish()
+
+    def preview(self) -> None:
+        """Walk the roots and say what a run would do."""
+        for _ in self.plan:
+            pass
+        plan = self.plan
+        log.info("dry run: %d images found, %d new, %d changed or to do again", plan.found, plan.new, plan.changed)
+        log.info("dry run: %d deleted, %d left for later by --limit", len(plan.deleted), plan.left_over)
+
+    @property
+    def _same_identity(self) -> bool:
+        return self.snapshot.identity == self.identity
+
+    def _annotated(self) -> Iterator[Outcome]:
+        """Every image of the plan with its faces' probabilities. Keras is imported while the workers already work."""
+        outcomes = annotate_images(self.report.watch(self.plan), self.settings.worker, self.settings.jobs)
+        first = next(outcomes, None)
+        if first is None:
+            return
+        from model.device import choose_device
+        from model.inference import Classifier, without_label
+
+        with self.report.stage("start"):
+            self.report.device = choose_device(self.settings.device)
+            classifier = Classifier(self.card, self.settings.batch_size)
+
+        def predict(crops: np.ndarray) -> np.ndarray:
+            with self.report.stage("classify"):
+                probabilities = classifier.predict(crops)
+            leave_out = self.settings.without_neutral and NEUTRAL in self.card.labels
+            return without_label(probabilities, self.card.labels, NEUTRAL) if leave_out else probabilities
+
+        yield from label_faces(itertools.chain([first], outcomes), predict, self.settings.batch_size)
+
+    def _emotions(self, outcome: Outcome) -> list[str]:
+        probabilities = outcome.probabilities
+        return [] if probabilities is None else [self.labels[i] for i in probabilities.argmax(axis=1)]
+
+    def _publish(self) -> None:
+        """Publish new tables, if anything in them has changed and nothing of them is still missing."""
+        output, new = self.settings.output, self.checkpoints.images()
+        csv = self.settings.csv or (output / "faces.csv").exists()
+        csv_missing = self.settings.csv and not (output / "faces.csv").exists()
+        if self._same_identity and not new and not self.plan.deleted and not csv_missing:
+            log.info("nothing new: %d images are all known", self.plan.found)
+            return
+        if not self._same_identity and self.plan.left_over:
+            log.info("%d images are still to do before the new tables replace the old ones", self.plan.left_over)
+            return
+        old = (self.snapshot.images, self.snapshot.faces) if self._same_identity else (None, None)
+        images = merged_images(old[0], new, self.plan.deleted)
+        faces = merged_faces(old[1], self.checkpoints.faces(), self.plan.deleted, new, self.labels)
+        publish(output, images, faces, self.identity, self.snapshot.generation + 1, csv)
+        self.checkpoints.clear()
+        facts = {
+            **self.report.as_json(),
+            "identity": self.identity,
+            "rows": {"images": len(images), "faces": len(faces)},
+        }
+        facts["unlistable_folders"] = self.plan.unlistable
+        text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+        write_durably(output / "run.json", lambda file: file.write_text(text, "utf-8"))
+
+
+@contextmanager
+def annotation_job(settings: AnnotationSettings, report: RunReport) -> Iterator[AnnotationJob]:
+    """Hold the output and look at what it has and what there is to do.
+
+    Raises RootError, OutputError, OutputHeld, ModelError, DeviceError or DetectorError, here and during the run, for
+    what a person can mend.
+    """
+    with hold(settings.output):
+        finish_publishing(settings.output)
+        job = AnnotationJob(settings, report)
+        _check_other_roots(job)
+        yield job
+
+
+def _check_labels(card: ModelCard) -> None:
+    """Raise ModelError if a label has the name of another column."""
+    taken = {*faces_schema(()).names} & {*card.labels}
+    if taken:
+        raise ModelError(f"{card.path}: {', '.join(sorted(taken))} cannot be a label, as a column has that name.")
+
+
+def _check_other_roots(job: AnnotationJob) -> None:
+    """An output has one identity: images of roots that are not named now cannot be annotated anew now."""
+    if job.snapshot.identity in (None, job.identity) or job.settings.prune:
+        return
+    here = {to_text(str(root)) for root in job.settings.roots}
+    others = sorted(job.plan.filled_roots - here)
+    if others:
+        raise OutputError(
+            f"{job.settings.output} was made with another model or other detector settings and also holds images of "
+            f"{', '.join(others)}. Name these roots as well, use another output, or say --prune to drop their rows."
+        )

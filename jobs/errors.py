@@ -1,0 +1,43 @@
+"""Which error ends a command with which exit code."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+from batch.errors import DetectorError, OutputError, OutputHeld, RootError
+from model.errors import DataError, DeviceError, ModelError
+
+FAILED_IMAGES, HELD, CANNOT_GO_ON, INTERRUPTED, TERMINATED = 3, 4, 5, 130, 143
+_EXIT_CODES: dict[type[Exception], int] = {
+    OutputHeld: HELD,
+    **dict.fromkeys((RootError, OutputError, DetectorError, ModelError, DataError, DeviceError), CANNOT_GO_ON),
+}
+
+
+class Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn the errors that a person can mend, and the signals, into a message on stderr and their exit code."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        yield
+    except tuple(_EXIT_CODES) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(_EXIT_CODES[type(error)]) from error
+    except KeyboardInterrupt as error:
+        print("interrupted: what was done is kept, the next run goes on from there", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from error
+    except Terminated as error:
+        print("terminated: what was done is kept, the next run goes on from there", file=sys.stderr)
+        raise typer.Exit(TERMINATED) from error

@@ -1,0 +1,63 @@
+"""Log lines on stderr, as text or as JSON."""
+
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
+
+import typer
+
+
+class LogFormat(StrEnum):
+    """The form of a log line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
+        return json.dumps(fields | getattr(record, "fields", {}), ensure_ascii=True)
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Escape control characters, which a file name may carry to a terminal."""
+        return super().format(record).encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def start_logging(form: LogFormat, quiet: bool = False) -> None:
+    """Send this project's log lines to stderr; ``quiet`` leaves warnings and errors only."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = _TextFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+    handler.setFormatter(_JsonFormatter() if form is LogFormat.JSON else text)
+    root = logging.getLogger("annotate")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def silence_native_libraries() -> None:
+    """Send what C and C++ code prints to stderr nowhere, and keep Python's own stderr.
+
+    Image decoders print a line for each oddity of a damaged file, TensorFlow prints pages at every start; both would
+    drown the log lines, and a progress bar. What matters of it comes as an exception or an exit code. The worker
+    processes inherit this.
+    """
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and exit, if ``wanted``."""
+    if wanted:
+        typer.echo(f"emotion-annotate {version('emotion-annotate')}")
+        raise typer.Exit()

@@ -1,0 +1,78 @@
+"""A training that can be killed at any instant and goes on from its last whole epoch."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class TrainingCheckpoint(keras.callbacks.Callback):
+    """Save the whole state of a training after each epoch, atomically, and stop it when it no longer improves.
+
+    One ``.npz`` file holds the weights, the optimizer, the best weights so far and the history. It is EarlyStopping
+    and BackupAndRestore in one, because Keras' two do not know of each other: after a kill, its EarlyStopping has
+    forgotten the best weights and how long it has waited.
+    """
+
+    def __init__(self, path: Path, patience: int, monitor: str = "val_loss") -> None:
+        super().__init__()
+        self._path, self._patience, self._monitor = path, patience, monitor
+        self.history: dict[str, list[float]] = {}
+        self._best: list[np.ndarray] = []
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last ``patience`` epochs brought nothing better."""
+        losses = self.history.get(self._monitor, [])
+        return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
+
+    def restore(self, network: keras.Model, averager: keras.callbacks.SwapEMAWeights) -> int:
+        """Put the saved state into ``network`` and its optimizer; gives the epoch to go on with, 0 without a file.
+
+        The state was saved while ``averager`` had the averaged weights swapped in, so it is put in that position.
+        """
+        if not self._path.exists():
+            return 0
+        network.optimizer.build(network.trainable_variables)
+        averager.set_params({"epochs": 0})
+        averager.set_model(network)
+        averager.on_epoch_end(0)
+        with np.load(self._path) as saved:
+            self.history = json.loads(str(saved["history"]))
+            self._best = [saved[f"best_{i}"] for i in range(len(network.weights))]
+            for index, variable in enumerate(self._variables(network)):
+                variable.assign(saved[f"state_{index}"])
+        return len(self.history[self._monitor])
+
+    def restore_best(self, network: keras.Model) -> None:
+        """Give ``network`` the weights of its best epoch."""
+        if self._best:
+            network.set_weights(self._best)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Record the epoch's figures and save; stop after ``patience`` epochs without improvement."""
+        for name, figure in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(figure))
+        losses = self.history[self._monitor]
+        if losses[-1] <= min(losses):
+            self._best = self.model.get_weights()
+        self._save()
+        self.model.stop_training = self.stopped
+
+    def _save(self) -> None:
+        arrays = {f"state_{i}": np.asarray(v) for i, v in enumerate(self._variables(self.model))}
+        arrays |= {f"best_{i}": weight for i, weight in enumerate(self._best)}
+        arrays["history"] = np.array(json.dumps(self.history))
+        unfinished = self._path.with_suffix(".unfinished")
+        with unfinished.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._path)
+
+    @staticmethod
+    def _variables(network: keras.Model) -> list[Any]:
+        return [*network.variables, *network.optimizer.variables]

@@ -1,0 +1,38 @@
+"""Batched inference: crops in, probabilities out, always in batches of one shape."""
+
+from typing import Any
+
+import numpy as np
+
+from model.bundle import ModelCard, load_network
+from model.network import CROP_SIZE
+
+
+class Classifier:
+    """A network on its device, compiled once for one batch shape."""
+
+    def __init__(self, card: ModelCard, batch_size: int) -> None:
+        self.labels, self.batch_size = card.labels, batch_size
+        self._network: Any = load_network(card)
+        self._network.compile(jit_compile=False)
+
+    def predict(self, crops: np.ndarray) -> np.ndarray:
+        """Probabilities (N, labels) float32 for crops (N, 48, 48) uint8.
+
+        The last batch is padded, so that there is one compiled function and a face's numbers do not depend on how
+        many faces came with it.
+        """
+        batches = [self._predict_batch(crops[i : i + self.batch_size]) for i in range(0, len(crops), self.batch_size)]
+        return np.concatenate(batches) if batches else np.empty((0, len(self.labels)), np.float32)
+
+    def _predict_batch(self, crops: np.ndarray) -> np.ndarray:
+        pixels = np.zeros((self.batch_size, CROP_SIZE, CROP_SIZE, 1), np.float32)
+        pixels[: len(crops), ..., 0] = crops
+        return np.asarray(self._network.predict_on_batch(pixels))[: len(crops)]
+
+
+def without_label(probabilities: np.ndarray, labels: tuple[str, ...], label: str) -> np.ndarray:
+    """Leave one label out of probabilities (N, labels) and renormalise -> (N, labels - 1)."""
+    rest = np.delete(probabilities, labels.index(label), axis=1)
+    total = rest.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(rest, total, out=np.full_like(rest, 1 / rest.shape[1]), where=total > 0))

@@ -1,0 +1,63 @@
+"""How well a classifier predicts: accuracy, recall, F1 and calibration."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one classifier on one data set. ``per_class`` maps label -> precision, recall, f1, images."""
+
+    images: int
+    accuracy: float
+    macro_f1: float
+    mean_recall: float
+    ece: float
+    per_class: dict[str, dict[str, float]]
+    confusion: list[list[int]]
+    """Rows are the true labels, columns the predicted ones."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as plain types."""
+        return asdict(self)
+
+
+def measure(probabilities: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) -> Figures:
+    """Compare probabilities (N, labels) with the true label indices (N,)."""
+    predicted, count = probabilities.argmax(axis=1), len(labels)
+    confusion = np.zeros((count, count), int)
+    np.add.at(confusion, (truth, predicted), 1)
+    hits, actual, claimed = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = hits / np.maximum(1, claimed), hits / np.maximum(1, actual)
+    f1 = 2 * hits / np.maximum(1, actual + claimed)
+    correct = predicted == truth
+    return Figures(
+        images=len(truth),
+        accuracy=float(correct.mean()),
+        macro_f1=float(f1.mean()),
+        mean_recall=float(recall.mean()),
+        ece=expected_calibration_error(probabilities.max(axis=1), correct),
+        per_class={
+            label: {
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "images": int(actual[i]),
+            }
+            for i, label in enumerate(labels)
+        },
+        confusion=confusion.tolist(),
+    )
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error over equal-width bins (Guo et al. 2017), inputs (N,)."""
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    error = 0.0
+    for index in range(bins):
+        inside = which == index
+        if inside.any():
+            error += inside.mean() * abs(confidence[inside].mean() - correct[inside].mean())
+    return float(error)

@@ -1,0 +1,153 @@
+"""Supervised training of the emotion CNN: batches of variants, the loss, the callbacks, calibration."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from model.augmentation import draw, paint
+from model.checkpoint import TrainingCheckpoint
+from model.datasets import LabelledCrops
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the emotion CNN is trained. In an epoch every image is shown once, in one of its variants."""
+
+    epochs: int = 60
+    batch_size: int = 128
+    copies: int = 17
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    logit_adjustment: float = 0.3
+    patience: int = 15
+    seed: int = 0
+
+
+class VariantBatches(keras.utils.PyDataset):
+    """Shuffled batches in which each image comes once an epoch, in a variant that changes from epoch to epoch.
+
+    After ``copies`` epochs every image has been shown in each of its variants once. The order depends on seed and
+    epoch only, so a resumed training sees what the killed one would have seen.
+    """
+
+    def __init__(self, crops: LabelledCrops, settings: TrainingSettings, first_epoch: int = 0) -> None:
+        super().__init__()
+        self._crops, self._settings = crops, settings
+        self._start(first_epoch)
+
+    def __len__(self) -> int:
+        return len(self._crops) // self._settings.batch_size or 1
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+        size = self._settings.batch_size
+        rows = self._order[index * size : (index + 1) * size]
+        batch = self._crops.take(rows)
+        return paint(batch.images, draw(self._settings.seed, rows, self._variants[rows])), batch.targets, batch.weights
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next variant of every image."""
+        self._start(self._epoch + 1)
+
+    def _start(self, epoch: int) -> None:
+        self._epoch, count = epoch, len(self._crops)
+        self._order = np.random.default_rng((self._settings.seed, epoch)).permutation(count)
+        offset = np.random.default_rng(self._settings.seed).integers(0, self._settings.copies, count)
+        self._variants = (offset + epoch) % self._settings.copies
+
+
+def logit_adjusted_loss(prior: np.ndarray, strength: float) -> Callable[[Any, Any], Any]:
+    """Cross-entropy against label distributions with logits shifted by ``strength`` x log prior (Menon et al. 2021).
+
+    ``prior`` (labels,) is each label's share of the training set. The network learns to answer as if the labels were
+    more evenly spread, which keeps the rare emotions from drowning; 0 is the plain cross-entropy.
+    """
+    shift = (strength * np.log(np.maximum(prior, 1e-6))).astype("float32")
+
+    def loss(target: Any, logits: Any) -> Any:
+        return ops.categorical_crossentropy(target, ops.cast(logits, "float32") + shift, from_logits=True)
+
+    return loss
+
+
+def label_prior(crops: LabelledCrops, labelling: str) -> np.ndarray:
+    """Each label's weighted share of the rows, (labels,)."""
+    mass = (crops.targets[labelling] * crops.weights[labelling][:, None]).sum(axis=0)
+    return np.asarray(mass / mass.sum())
+
+
+def train(
+    network: keras.Model,
+    train_crops: LabelledCrops,
+    validation: LabelledCrops,
+    settings: TrainingSettings,
+    checkpoint: Path,
+    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+) -> dict[str, list[float]]:
+    """Train ``network`` (one logits output per labelling) in place and give its history, one figure per epoch.
+
+    Goes on from ``checkpoint`` if that file exists, and leaves it there. The weights at the end are those of the
+    epoch with the lowest validation loss, averaged exponentially over the steps before it.
+    """
+    steps = len(VariantBatches(train_crops, settings))
+    network.compile(
+        optimizer=_optimizer(settings, steps),
+        loss={
+            name: logit_adjusted_loss(label_prior(train_crops, name), settings.logit_adjustment)
+            for name in train_crops.targets
+        },
+        weighted_metrics={name: ["accuracy"] for name in train_crops.targets},
+        jit_compile=False,
+    )
+    averager = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    keeper = TrainingCheckpoint(checkpoint, patience=settings.patience)
+    first_epoch = keeper.restore(network, averager)
+    pixels = validation.images[..., None].astype("float32")
+    network.fit(
+        VariantBatches(train_crops, settings, first_epoch),
+        validation_data=(pixels, validation.targets, validation.weights),
+        validation_batch_size=256,
+        initial_epoch=first_epoch,
+        epochs=settings.epochs if not keeper.stopped else first_epoch,
+        callbacks=[averager, keeper, *callbacks],
+        shuffle=False,
+        verbose=0,
+    )
+    keeper.restore_best(network)
+    return keeper.history
+
+
+def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optimizer:
+    """SGD with Nesterov momentum, two epochs of warm-up, then a cosine down to zero, and an average of the weights."""
+    warmup = min(2, settings.epochs // 4) * steps
+    schedule = keras.optimizers.schedules.CosineDecay(
+        settings.learning_rate / 10 if warmup else settings.learning_rate,
+        max(1, settings.epochs * steps - warmup),
+        warmup_target=settings.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    return keras.optimizers.SGD(
+        schedule,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=settings.weight_decay,
+        use_ema=True,
+        ema_momentum=math.exp(-1 / max(10, steps / 2)),
+    )
+
+
+def calibrate_temperature(logits: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    """The temperature that minimises the cross-entropy of ``logits`` (N, labels) (Guo et al. 2017)."""
+    candidates = np.geomspace(0.25, 4, 161)
+    losses = []
+    for temperature in candidates:
+        scaled = logits / temperature
+        peak = scaled.max(axis=1, keepdims=True)
+        log_probabilities = scaled - peak - np.log(np.exp(scaled - peak).sum(axis=1, keepdims=True))
+        losses.append(-((target * log_probabilities).sum(axis=1) * weight).sum())
+    return float(candidates[int(np.argmin(losses))])
