@@ -1,0 +1,105 @@
+"""What the tests share: real photographs, folders of them, and the job run as a user runs it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skimage.data
+from PIL import Image
+
+from batch.settings import DetectorSettings, WorkerSettings
+from jobs.annotation import AnnotationSettings, annotation_job
+from jobs.run_report import RunReport
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def astronaut() -> Image.Image:
+    """The astronaut photograph (NASA, public domain) that scikit-image ships: one smiling face, 512 x 512."""
+    return Image.fromarray(skimage.data.astronaut())
+
+
+def without_people() -> Image.Image:
+    """A photograph of a cup of coffee, without a face."""
+    return Image.fromarray(skimage.data.coffee())
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with a face, none, and a damaged file, at two depths."""
+    root = tmp_path / "photos"
+    (root / "deep" / "er").mkdir(parents=True)
+    astronaut().save(root / "astronaut.jpg", quality=92)
+    astronaut().transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / "deep" / "mirrored.png")
+    without_people().save(root / "deep" / "er" / "coffee.webp")
+    (root / "deep" / "broken.jpg").write_bytes(b"this is no image")
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The development data beside the checkout; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no development data at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def command() -> Run:
+    """Run ``annotate`` in a process of its own and give what it printed and its exit code."""
+
+    def run(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            annotate_command(*arguments), capture_output=True, text=True, timeout=timeout, check=False, env=environment()
+        )
+
+    return run
+
+
+def annotate_command(*arguments: object) -> list[str]:
+    """The command line of ``annotate``, with the interpreter that runs the tests."""
+    start = "from jobs.annotate import app; app(prog_name='annotate')"
+    return [sys.executable, "-c", start, *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """This process' environment, without what pytest may have put there for a terminal."""
+    return {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+
+
+def annotate_here(root: Path, output: Path, **changes: object) -> RunReport:
+    """Run the job in this process, with one worker unless ``changes`` to the settings say otherwise."""
+    detector = DetectorSettings()
+    settings = AnnotationSettings(roots=(root,), output=output, worker=WorkerSettings(detector))
+    report = RunReport()
+    with report, annotation_job(_changed(settings, changes), report) as job:
+        job.run()
+    return report
+
+
+def _changed(settings: AnnotationSettings, changes: dict[str, object]) -> AnnotationSettings:
+    return AnnotationSettings(**{**vars(settings), **changes})
+
+
+def tables(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The images and faces of an output, without the moment of annotation."""
+    images = pd.read_parquet(output / "images.parquet").drop(columns="annotated_at")
+    return images, pd.read_parquet(output / "faces.parquet")
+
+
+def assert_same_tables(one: Path, other: Path, tolerance: float = 1e-5) -> None:
+    """The two outputs hold the same rows, probabilities within ``tolerance``."""
+    for left, right in zip(tables(one), tables(other), strict=True):
+        pd.testing.assert_frame_equal(left, right, atol=tolerance, rtol=0, check_categorical=False)
+
+
+def noise(seed: int, size: int = 64) -> Image.Image:
+    """A small image without a face."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (size, size, 3), np.uint8))

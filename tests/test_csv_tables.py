@@ -1,0 +1,35 @@
+"""CSV that a spreadsheet can open."""
+
+import csv
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch.csv_tables import defused, write_csv
+from batch.schema import IMAGES
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+
+
+@given(texts)
+def test_no_cell_starts_a_formula(text: str) -> None:
+    """A cell never starts with a sign that a spreadsheet runs, and can be turned back."""
+    cell = defused(text)
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert cell.removeprefix("'") == text
+
+
+@settings(deadline=None)
+@given(st.lists(texts, max_size=5))
+def test_every_name_survives(names: list[str]) -> None:
+    """Names with quotes, commas, new lines and formulas come back from the CSV as they were."""
+    rows = [dict.fromkeys(IMAGES.names) | {"root": "/r", "path": name, "status": "ok"} for name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "names.csv")
+        write_csv(pa.Table.from_pylist(rows, IMAGES), file)
+        with file.open(newline="", encoding="utf-8") as stream:
+            cells = [row["path"] for row in csv.DictReader(stream)]
+    assert [cell.removeprefix("'") for cell in cells] == names

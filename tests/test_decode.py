@@ -1,0 +1,182 @@
+"""Reading and decoding real photographs in all formats."""
+
+import csv
+import io
+import struct
+import zlib
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import astronaut
+from PIL import ExifTags, Image
+
+from batch.decode import ImageError, read_photograph
+from batch.outcome import Status
+
+MANY = 200_000_000
+
+
+def gray_levels(file: Path, enough: int = 4096) -> np.ndarray:
+    return read_photograph(file, MANY, enough).gray.astype(float)
+
+
+def blocks(levels: np.ndarray) -> np.ndarray:
+    """Means of 8x8 blocks, in which dithering averages out."""
+    return levels.reshape(64, 8, 64, 8).mean(axis=(1, 3)).ravel()
+
+
+@pytest.fixture(scope="module")
+def reference() -> np.ndarray:
+    return np.asarray(astronaut().convert("L"), float)
+
+
+SAVED = {
+    "jpg": {"quality": 95},
+    "progressive.jpg": {"quality": 95, "progressive": True},
+    "png": {},
+    "webp": {"quality": 95},
+    "bmp": {},
+    "tif": {},
+    "gif": {},
+    "avif": {"quality": 95},
+    "jp2": {},
+    "ppm": {},
+}
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_every_format_gives_the_same_photograph(name: str, tmp_path: Path, reference: np.ndarray) -> None:
+    """Each format decodes to the photograph's gray levels, within its own losses."""
+    astronaut().save(tmp_path / f"a.{name}", **SAVED[name])
+    assert np.abs(gray_levels(tmp_path / f"a.{name}") - reference).mean() < 4
+
+
+def test_content_decides_over_the_suffix(tmp_path: Path, reference: np.ndarray) -> None:
+    """A PNG that is called .jpg is read as the PNG that it is."""
+    astronaut().save(tmp_path / "a.jpg", "PNG")
+    assert np.array_equal(gray_levels(tmp_path / "a.jpg"), reference)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "LA", "1", "I;16", "F", "YCbCr", "LAB"])
+def test_every_mode_is_read(mode: str, tmp_path: Path, reference: np.ndarray) -> None:
+    """CMYK, palette, alpha, bilevel, 16-bit and floating point images keep the photograph's light and dark."""
+    if mode in ("I;16", "F"):
+        image = Image.fromarray((reference * (257 if mode == "I;16" else 0.01)).astype("u2" if mode == "I;16" else "f4"))
+    elif mode == "LAB":
+        image = Image.merge("LAB", (astronaut().convert("L"), *(Image.new("L", (512, 512), 128),) * 2))
+    else:
+        image = astronaut().convert("L").convert("LA") if mode == "LA" else astronaut().convert(mode)
+    suffix = "png" if mode in ("P", "RGBA", "LA", "1", "L", "I;16") else "tif"
+    image.save(tmp_path / f"a.{suffix}")
+    assert np.corrcoef(blocks(gray_levels(tmp_path / f"a.{suffix}")), blocks(reference))[0, 1] > 0.95
+
+
+def test_cmyk_jpeg_is_not_inverted(tmp_path: Path, reference: np.ndarray) -> None:
+    """A CMYK JPEG, as print shops send them, comes out positive."""
+    astronaut().convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    assert np.abs(gray_levels(tmp_path / "a.jpg") - reference).mean() < 10
+
+
+def test_transparent_becomes_white(tmp_path: Path) -> None:
+    """What is transparent is white, whatever colour hides below."""
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert (gray_levels(tmp_path / "a.png") == 255).all()
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    """An animated GIF counts as its first frame."""
+    frames = [Image.new("L", (16, 16), level) for level in (200, 10)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert np.abs(gray_levels(tmp_path / "a.gif") - 200).max() < 3
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_comes_out_upright(
+    orientation: int, suffix: str, tmp_path: Path, reference: np.ndarray
+) -> None:
+    """A photograph stored in any of EXIF's eight orientations is read upright, with upright width and height."""
+    stored = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    upright = astronaut().crop((0, 0, 512, 400))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    (upright.transpose(stored) if stored is not None else upright).save(tmp_path / f"a.{suffix}", exif=exif)
+    photograph = read_photograph(tmp_path / f"a.{suffix}", MANY, 4096)
+    assert (photograph.width, photograph.height, photograph.gray.shape) == (512, 400, (400, 512))
+    assert np.abs(photograph.gray - reference[:400]).mean() < 5
+
+
+def test_large_jpegs_are_decoded_no_larger_than_enough(tmp_path: Path) -> None:
+    """A large JPEG is decoded at a smaller DCT scale, and its true size is kept."""
+    astronaut().resize((4000, 3000)).save(tmp_path / "a.jpg")
+    photograph = read_photograph(tmp_path / "a.jpg", MANY, 1280)
+    assert (photograph.width, photograph.height) == (4000, 3000)
+    assert 1280 <= max(photograph.gray.shape) < 2560
+
+
+def test_moment_of_the_photograph(tmp_path: Path) -> None:
+    """taken_at is EXIF's original moment; nonsense is nothing, not a guess."""
+    for text, expected in [("2021:07:09 18:30:05", datetime(2021, 7, 9, 18, 30, 5)), ("0000:00:00 00:00:00", None)]:
+        exif = Image.Exif()
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = text
+        exif[ExifTags.Base.DateTime] = "2022:01:01 00:00:00"
+        astronaut().save(tmp_path / "a.jpg", exif=exif)
+        assert read_photograph(tmp_path / "a.jpg", MANY, 640).taken_at == expected
+
+
+def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path) -> None:
+    """An image over --max-pixels is refused without being decoded, with its size."""
+    buffer = io.BytesIO()
+    Image.new("L", (10, 10)).save(buffer, "PNG")
+    bomb = bytearray(buffer.getvalue())
+    bomb[16:24] = struct.pack(">II", 60_000, 60_000)
+    bomb[29:33] = struct.pack(">I", zlib.crc32(bytes(bomb[12:29])))
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    with pytest.raises(ImageError) as refused:
+        read_photograph(tmp_path / "bomb.png", MANY, 640)
+    assert (refused.value.status, refused.value.width) == (Status.TOO_LARGE, 60_000)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "empty"), (b"hello world, no image here", "not an image"), (None, "truncated")],
+)
+def test_what_is_wrong_is_said(content: bytes | None, reason: str, tmp_path: Path) -> None:
+    """An empty, a foreign and a truncated file are unreadable, each with its reason."""
+    file = tmp_path / "a.jpg"
+    astronaut().save(file)
+    file.write_bytes(file.read_bytes()[:20_000] if content is None else content)
+    with pytest.raises(ImageError, match=reason) as refused:
+        read_photograph(file, MANY, 640)
+    assert refused.value.status is Status.UNREADABLE
+
+
+def test_vanished_file_says_so(tmp_path: Path) -> None:
+    """A file that is gone between walk and read is unreadable, and says why."""
+    with pytest.raises(ImageError, match="vanished"):
+        read_photograph(tmp_path / "gone.jpg", MANY, 640)
+
+
+def test_files_that_break_readers(shared_data: Path) -> None:
+    """Each of the files that break readers is read, or refused with a reason, as Pillow's own verdict says."""
+    folder = shared_data / "nasty"
+    with (folder / "index.csv").open(newline="") as index:
+        verdicts = {row["path"]: row["result"] == "ok" for row in csv.DictReader(index)}
+    readable = {}
+    for path in verdicts:
+        try:
+            readable[path] = read_photograph(folder / path, MANY, 1280).gray.dtype == np.uint8
+        except ImageError as error:
+            readable[path] = not error.reason
+    assert readable == verdicts

@@ -1,0 +1,222 @@
+"""Checkpoints, snapshot, publication and lock: the output is the state."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batch import publish as publishing
+from batch.checkpoints import Checkpoints
+from batch.errors import OutputError, OutputHeld
+from batch.lock import hold
+from batch.outcome import Box, Found, Key, Outcome, Status
+from batch.publish import finish_publishing, merged_faces, merged_images, publish
+from batch.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
+from batch.snapshot import known_images, read_snapshot
+
+LABELS = ("joy", "anger")
+IDENTITY = {"schema": SCHEMA_VERSION, "model": "abc"}
+
+
+def outcome(path: str, faces: int = 1, size: int = 5) -> Outcome:
+    boxes = tuple(Box(1.4, 2.6, 10 + i, 20, 0.9) for i in range(faces))
+    probabilities = np.full((faces, 2), 0.5, np.float32) if faces else None
+    status = Status.OK if faces else Status.NO_FACE
+    return Outcome(
+        Found(Key("/r", path), size, 7), status, width=100, height=80, boxes=boxes, probabilities=probabilities
+    )
+
+
+def write(output: Path, *outcomes: Outcome) -> Checkpoints:
+    checkpoints = Checkpoints(output, IDENTITY, LABELS)
+    for one in outcomes:
+        checkpoints.add(one)
+    checkpoints.write()
+    return checkpoints
+
+
+def publish_all(output: Path, *outcomes: Outcome, dropped: tuple[Key, ...] = (), csv: bool = False) -> None:
+    """Publish as a run does."""
+    snapshot, checkpoints = read_snapshot(output), write(output, *outcomes)
+    old = (snapshot.images, snapshot.faces) if snapshot.identity else (None, None)
+    new = checkpoints.images()
+    images = merged_images(old[0], new, dropped)
+    faces = merged_faces(old[1], checkpoints.faces(), dropped, new, LABELS)
+    publish(output, images, faces, IDENTITY, snapshot.generation + 1, csv)
+    checkpoints.clear()
+
+
+def rows(output: Path) -> tuple[list[str], list[str]]:
+    images, faces = pd.read_parquet(output / "images.parquet"), pd.read_parquet(output / "faces.parquet")
+    return images["path"].tolist(), faces["path"].tolist()
+
+
+def test_columns_are_those_of_the_contract(tmp_path: Path) -> None:
+    """The tables have the columns and types that readers rely on, largest face first."""
+    publish_all(tmp_path, outcome("a", faces=3))
+    milliseconds = IMAGES.field("taken_at").with_type(pa.timestamp("ms"))  # Parquet has no seconds
+    stored = IMAGES.set(IMAGES.get_field_index("taken_at"), milliseconds)
+    assert pq.read_schema(tmp_path / "images.parquet").remove_metadata() == stored
+    assert pq.read_schema(tmp_path / "faces.parquet").remove_metadata() == faces_schema(LABELS)
+    faces = pd.read_parquet(tmp_path / "faces.parquet")
+    assert faces["face"].tolist() == [0, 1, 2]
+    assert faces["width"].tolist() == [12, 11, 10]
+    assert (faces["x"][0], faces["y"][0]) == (1, 3)
+
+
+def test_sizes_beyond_the_column_are_null() -> None:
+    """A damaged header that claims four thousand million pixels does not break the table."""
+    huge = Outcome(Found(Key("/r", "a"), 1, 1), Status.TOO_LARGE, "too large", 4_294_967_169, 64)
+    assert image_rows([huge])["width"].to_pylist() == [None]
+    assert len(face_rows([huge], LABELS)) == 0
+
+
+def test_newer_rows_replace_older_ones(tmp_path: Path) -> None:
+    """A changed image's faces replace its old ones, also when it has none any more; deleted images go."""
+    publish_all(tmp_path, outcome("a", 2), outcome("b", 2), outcome("c", 1))
+    publish_all(tmp_path, outcome("a", 1, size=6), outcome("b", 0), outcome("0", 1), dropped=(Key("/r", "c"),))
+    assert rows(tmp_path) == (["0", "a", "b"], ["0", "a"])
+    known = known_images([tmp_path / "images.parquet"])
+    assert known[Key("/r", "a")].size_bytes == 6
+    assert read_snapshot(tmp_path).generation == 2
+
+
+def test_later_checkpoints_win(tmp_path: Path) -> None:
+    """An image that stands in two checkpoints counts as in the later one."""
+    write(tmp_path, outcome("a", 2))
+    publish_all(tmp_path, outcome("a", 0))
+    assert rows(tmp_path) == (["a"], [])
+
+
+def test_checkpoints_of_another_model_do_not_count(tmp_path: Path) -> None:
+    """What another model or detector found is not mixed in."""
+    write(tmp_path, outcome("a"))
+    assert Checkpoints(tmp_path, IDENTITY | {"model": "other"}, LABELS).images() == []
+    assert len(Checkpoints(tmp_path, IDENTITY, LABELS).images()) == 1
+
+
+def test_half_a_checkpoint_does_not_count(tmp_path: Path) -> None:
+    """A checkpoint of which a kill or a bad disk left a half is done again."""
+    write(tmp_path, outcome("a"))
+    [images] = Checkpoints(tmp_path, IDENTITY, LABELS).images()
+    images.write_bytes(images.read_bytes()[:50])
+    assert Checkpoints(tmp_path, IDENTITY, LABELS).images() == []
+    publish_all(tmp_path, outcome("b"))
+    assert rows(tmp_path) == (["b"], ["b"])
+
+
+@pytest.mark.parametrize("stop_at", range(12))
+def test_a_kill_while_publishing_leaves_a_pair(
+    stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever flush or replacement is the last that happens, the next run finds both old tables or both new ones."""
+    publish_all(tmp_path, outcome("a"), csv=True)
+    write(tmp_path, outcome("b"))
+    steps = iter(range(100))
+
+    class Killed(BaseException):
+        pass
+
+    def until_killed(function):
+        def step(*arguments):
+            if next(steps) >= stop_at:
+                raise Killed
+            return function(*arguments)
+
+        return step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publishing, "flush", until_killed(publishing.flush))
+        patched.setattr(Path, "replace", until_killed(Path.replace))
+        try:
+            publish_all(tmp_path, outcome("b"), csv=True)
+        except Killed:
+            pass
+    finish_publishing(tmp_path)
+    generation = read_snapshot(tmp_path).generation
+    expected = ["a"] if generation == 1 else ["a", "b"]
+    assert rows(tmp_path) == (expected, expected)
+    for name in ("faces.csv", "images.csv"):
+        assert pd.read_csv(tmp_path / name, keep_default_na=False)["path"].tolist() == expected
+    publish_all(tmp_path, outcome("c"))
+    assert rows(tmp_path) == (["a", "b", "c"],) * 2
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "faces.parquet"])
+def test_a_damaged_state_is_no_fresh_start(name: str, tmp_path: Path) -> None:
+    """A truncated, foreign, missing, newer or mismatched table stops the run with the way out."""
+    publish_all(tmp_path, outcome("a"))
+    good = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(good[:100])
+    with pytest.raises(OutputError, match=r"damaged.*backup"):
+        read_snapshot(tmp_path)
+    pq.write_table(pa.table({"a": [1]}), tmp_path / name)
+    with pytest.raises(OutputError, match="not written by annotate"):
+        read_snapshot(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(OutputError, match="missing"):
+        read_snapshot(tmp_path)
+    (tmp_path / name).write_bytes(good)
+    other = tmp_path / ("faces.parquet" if name.startswith("images") else "images.parquet")
+    newer = pq.read_table(other).replace_schema_metadata({"identity": json.dumps(IDENTITY), "generation": "9"})
+    pq.write_table(newer, other)
+    with pytest.raises(OutputError, match="generation"):
+        read_snapshot(tmp_path)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """An output that a newer version wrote is left alone."""
+    for name in ("images.parquet", "faces.parquet"):
+        facts = {"identity": json.dumps({"schema": SCHEMA_VERSION + 1}), "generation": "1"}
+        pq.write_table(pa.table({"a": [1]}).replace_schema_metadata(facts), tmp_path / name)
+    with pytest.raises(OutputError, match="schema version"):
+        read_snapshot(tmp_path)
+
+
+def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
+    """A second process is told who holds the output; a killed holder is no obstacle."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import sys, time; from pathlib import Path; from batch.lock import hold\n"
+         "with hold(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)", str(tmp_path)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    with pytest.raises(OutputHeld, match=f"process {holder.pid}"), hold(tmp_path):
+        pass
+    holder.kill()
+    holder.wait()
+    with hold(tmp_path):
+        pass
+
+
+def test_unwritable_output_is_an_error(tmp_path: Path) -> None:
+    """An output that cannot be made stops the run with its name."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"), hold(tmp_path / "file" / "output"):
+        pass
+
+
+def test_full_disk_is_an_error_and_costs_nothing(tmp_path: Path) -> None:
+    """On a file system that is full, checkpointing says so, and what was there stays whole."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        publish_all(disk, outcome("a"))
+        (disk / "ballast").write_bytes(b"x" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+        with pytest.raises(OutputError, match="Make space"):
+            write(disk, *(outcome(f"{i:040d}") for i in range(2000)))
+        assert rows(disk) == (["a"], ["a"])
+        (disk / "ballast").unlink()
+        publish_all(disk, outcome("b"))
+        assert rows(disk) == (["a", "b"], ["a", "b"])
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -1,0 +1,68 @@
+"""The worker pool, with real processes that really die."""
+
+import os
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from batch.outcome import Found, Key, Outcome, Status
+from batch.pool import annotate_images
+from batch.settings import WorkerSettings
+
+
+def images(count: int) -> list[Found]:
+    return [Found(Key("/photos", f"{number:05d}.jpg"), number, number) for number in range(count)]
+
+
+def die_on_some(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+    """Stand in for a decoder that aborts on every image whose number ends in 13."""
+    for found in chunk:
+        if found.key.path.endswith("13.jpg"):
+            os.abort()
+    return [Outcome(found, Status.NO_FACE) for found in chunk]
+
+
+def uneven(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+    """Take longer for some chunks, so that they finish out of order."""
+    time.sleep(0.05 * (chunk[0].size_bytes % 3))
+    return [Outcome(found, Status.NO_FACE) for found in chunk]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_outcomes_keep_the_order_of_the_images(jobs: int) -> None:
+    """The order never depends on timing."""
+    outcomes = annotate_images(images(100), WorkerSettings(), jobs, uneven)
+    assert [outcome.found for outcome in outcomes] == images(100)
+
+
+def test_a_crash_costs_its_image_alone() -> None:
+    """Images that kill their process are marked crashed; all others are done, and in order."""
+    outcomes = list(annotate_images(images(230), WorkerSettings(), 2, die_on_some))
+    assert [outcome.found for outcome in outcomes] == images(230)
+    crashed = [outcome.found.key.path for outcome in outcomes if outcome.status is Status.CRASHED]
+    assert crashed == ["00013.jpg", "00113.jpg", "00213.jpg"]
+    assert all(outcome.error for outcome in outcomes if outcome.status is Status.CRASHED)
+
+
+def test_the_stream_of_images_is_not_read_ahead_without_bound() -> None:
+    """Work starts, and outcomes come, long before the last of a million images is known."""
+    read = 0
+
+    def endless():
+        nonlocal read
+        for number in range(1_000_000):
+            read += 1
+            yield Found(Key("/photos", f"{number}"), number, number)
+
+    first = list(islice(annotate_images(endless(), WorkerSettings(), 2, uneven), 10))
+    assert len(first) == 10
+    assert read < 2000
+
+
+def test_missing_files_are_outcomes_too(tmp_path: Path) -> None:
+    """The real worker in a real pool gives a row for files that are gone."""
+    gone = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(20)]
+    outcomes = list(annotate_images(gone, WorkerSettings(), 2))
+    assert {outcome.status for outcome in outcomes} == {Status.UNREADABLE}

@@ -1,0 +1,68 @@
+"""What a worker makes of an image: boxes in upright full-size pixels and crops from the best resolution."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import astronaut, without_people
+from PIL import Image
+
+from batch.crop import crop_faces
+from batch.outcome import Box, Found, Key, Status
+from batch.settings import WorkerSettings
+from batch.worker import annotate_image
+
+FACE = (170, 65, 110, 110)  # where the astronaut's face is, by eye
+
+
+def outcome(image: Image.Image, file: Path):
+    image.save(file)
+    return annotate_image(Found(Key(str(file.parent), file.name), 1, 1), WorkerSettings())
+
+
+def overlaps_face(box: Box, scale: float = 1) -> bool:
+    x, y, width, height = (scale * value for value in FACE)
+    across = min(x + width, box.x + box.width) - max(x, box.x)
+    down = min(y + height, box.y + box.height) - max(y, box.y)
+    inter = max(0, across) * max(0, down)
+    return inter / (width * height + box.width * box.height - inter) > 0.4
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 3, 8])
+def test_boxes_are_in_full_size_pixels(scale: float, tmp_path: Path) -> None:
+    """The astronaut's face is found where it is, at any size of the photograph."""
+    size = round(512 * scale)
+    found = outcome(astronaut().resize((size, size)), tmp_path / "a.jpg")
+    assert (found.status, found.width) == (Status.OK, size)
+    assert overlaps_face(found.boxes[0], scale)
+
+
+def test_crops_are_sharper_than_the_detectors_image(tmp_path: Path) -> None:
+    """A face that is small in the detector's image is cut out of a larger one."""
+    wide = Image.new("RGB", (2000, 2000), "gray")
+    wide.paste(astronaut(), (700, 700))
+    found = outcome(wide, tmp_path / "a.png")
+    crop = found.crops[0].astype(float)
+    small = Image.fromarray(found.crops[0]).resize((32, 32)).resize((48, 48))
+    assert np.abs(crop - np.asarray(small, float)).mean() > 3
+
+
+def test_image_without_a_face(tmp_path: Path) -> None:
+    """A photograph without people has no faces and says so."""
+    found = outcome(without_people(), tmp_path / "a.png")
+    assert (found.status, found.boxes, len(found.crops)) == (Status.NO_FACE, (), 0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (20000, 2), (47, 47)])
+def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
+    """One pixel, hair-thin and tiny images are images like any other."""
+    found = outcome(Image.new("L", size, 128), tmp_path / "a.png")
+    assert (found.status, found.width, found.height) == (Status.NO_FACE, *size)
+
+
+def test_crop_beyond_the_border_repeats_it() -> None:
+    """A box that reaches over the border is filled with the border's pixels; one far outside is black."""
+    gray = np.full((50, 50), 90, np.uint8)
+    crops = crop_faces(gray, [Box(-20, -20, 60, 60, 1), Box(30, 30, 200, 100, 1), Box(500, 500, 10, 10, 1)])
+    assert (crops.shape, crops.dtype) == ((3, 48, 48), np.uint8)
+    assert (crops[:2] == 90).all() and (crops[2] == 0).all()
