@@ -123,7 +123,7 @@ def _eight_bits(levels: np.ndarray) -> np.ndarray:
     if levels.dtype.kind == "f":
         levels = np.nan_to_num(levels.astype("float64"), posinf=0, neginf=0)
         low, high = levels.min(), levels.max()
-        return ((levels - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+        return np.asarray((levels - low) * (255 / (high - low) if high > low else 0), np.uint8)
     levels = np.maximum(levels.astype(np.int64), 0)
     bits = max(8, int(levels.max()).bit_length())
     return np.asarray(levels >> (bits - 8), np.uint8)

@@ -74,6 +74,8 @@ def publish(
 def finish_publishing(output: Path) -> None:
     """Finish a publication that a kill interrupted, and remove what one left that had not come so far."""
     journal = output / _JOURNAL
+    if not output.exists():
+        return
     with writing(output):
         names = json.loads(journal.read_text("utf-8")) if journal.exists() else []
         for name in names:

@@ -18,7 +18,7 @@ from jobs.run_report import RunReport
 from model.bundle import EMOTION_MODEL
 
 log = logging.getLogger("annotate.job")
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
 
@@ -114,7 +114,7 @@ def annotate(
         prune=prune,
     )
     report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
-    with exit_codes(), report, annotation_job(settings, report) as job:
+    with exit_codes(), report, annotation_job(settings, report, dry_run) as job:
         if dry_run:
             job.preview()
             return

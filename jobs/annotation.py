@@ -4,7 +4,7 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,13 +161,13 @@ class AnnotationJob:
 
 
 @contextmanager
-def annotation_job(settings: AnnotationSettings, report: RunReport) -> Iterator[AnnotationJob]:
-    """Hold the output and look at what it has and what there is to do.
+def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: bool = False) -> Iterator[AnnotationJob]:
+    """Hold the output and look at what it has and what there is to do; a dry run does not make the output.
 
     Raises RootError, OutputError, OutputHeld, ModelError, DeviceError or DetectorError, here and during the run, for
     what a person can mend.
     """
-    with hold(settings.output):
+    with nullcontext() if dry_run and not settings.output.exists() else hold(settings.output):
         finish_publishing(settings.output)
         job = AnnotationJob(settings, report)
         _check_other_roots(job)

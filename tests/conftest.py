@@ -57,7 +57,12 @@ def command() -> Run:
 
     def run(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            annotate_command(*arguments), capture_output=True, text=True, timeout=timeout, check=False, env=environment()
+            annotate_command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=environment(),
         )
 
     return run
@@ -70,7 +75,7 @@ def annotate_command(*arguments: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This process' environment, without what pytest may have put there for a terminal."""
+    """Give the environment for a command: this process', with a terminal of fixed width and no colours."""
     return {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
 
 

@@ -63,7 +63,8 @@ def test_nothing_new_touches_nothing_and_needs_no_keras(photos: Path, tmp_path: 
     output = tmp_path / "out"
     annotate_here(photos, output)
     before = state(output)
-    probe = "import sys; from jobs.annotate import app\ntry: app()\nfinally: print(sorted({'keras', 'tensorflow', 'cv2'} & set(sys.modules)))"
+    heavy = "{'keras', 'tensorflow', 'cv2'}"
+    probe = f"import sys; from jobs.annotate import app\ntry: app()\nfinally: print(sorted({heavy} & set(sys.modules)))"
     command = [*annotate_command()[:2], probe, str(photos), "-o", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
@@ -180,7 +181,7 @@ def test_strange_names_survive_the_job(tmp_path: Path) -> None:
     root.mkdir()
     for name in (b"caf\xe9.png", b"new\nline.png", "😀.png".encode(), b"-rf.png", b"=1+1.png"):
         noise(1).save(tmp_path / "plain.png")
-        os.rename(os.fsencode(tmp_path / "plain.png"), os.path.join(os.fsencode(root), name))
+        (tmp_path / "plain.png").rename(root / os.fsdecode(name))
     annotate_here(root, tmp_path / "out", csv=True)
     expected = ["-rf.png", "=1+1.png", "caf\\xe9.png", "new\nline.png", "😀.png"]
     assert tables(tmp_path / "out")[0]["path"].tolist() == expected

@@ -63,7 +63,9 @@ def test_content_decides_over_the_suffix(tmp_path: Path, reference: np.ndarray) 
 def test_every_mode_is_read(mode: str, tmp_path: Path, reference: np.ndarray) -> None:
     """CMYK, palette, alpha, bilevel, 16-bit and floating point images keep the photograph's light and dark."""
     if mode in ("I;16", "F"):
-        image = Image.fromarray((reference * (257 if mode == "I;16" else 0.01)).astype("u2" if mode == "I;16" else "f4"))
+        image = Image.fromarray(
+            (reference * (257 if mode == "I;16" else 0.01)).astype("u2" if mode == "I;16" else "f4")
+        )
     elif mode == "LAB":
         image = Image.merge("LAB", (astronaut().convert("L"), *(Image.new("L", (512, 512), 128),) * 2))
     else:

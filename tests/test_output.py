@@ -1,9 +1,11 @@
 """Checkpoints, snapshot, publication and lock: the output is the state."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -113,9 +115,7 @@ def test_half_a_checkpoint_does_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop_at", range(12))
-def test_a_kill_while_publishing_leaves_a_pair(
-    stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_while_publishing_leaves_a_pair(stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever flush or replacement is the last that happens, the next run finds both old tables or both new ones."""
     publish_all(tmp_path, outcome("a"), csv=True)
     write(tmp_path, outcome("b"))
@@ -124,8 +124,8 @@ def test_a_kill_while_publishing_leaves_a_pair(
     class Killed(BaseException):
         pass
 
-    def until_killed(function):
-        def step(*arguments):
+    def until_killed(function: Callable[..., object]) -> Callable[..., object]:
+        def step(*arguments: object) -> object:
             if next(steps) >= stop_at:
                 raise Killed
             return function(*arguments)
@@ -135,10 +135,8 @@ def test_a_kill_while_publishing_leaves_a_pair(
     with monkeypatch.context() as patched:
         patched.setattr(publishing, "flush", until_killed(publishing.flush))
         patched.setattr(Path, "replace", until_killed(Path.replace))
-        try:
+        with contextlib.suppress(Killed):
             publish_all(tmp_path, outcome("b"), csv=True)
-        except Killed:
-            pass
     finish_publishing(tmp_path)
     generation = read_snapshot(tmp_path).generation
     expected = ["a"] if generation == 1 else ["a", "b"]

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_the_stream_of_images_is_not_read_ahead_without_bound() -> None:
     """Work starts, and outcomes come, long before the last of a million images is known."""
     read = 0
 
-    def endless():
+    def endless() -> Iterator[Found]:
         nonlocal read
         for number in range(1_000_000):
             read += 1

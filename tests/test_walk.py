@@ -64,7 +64,7 @@ def test_strange_names_lead_back_to_their_files(tmp_path: Path) -> None:
     """Names that are not UTF-8, with new lines, emoji, backslashes or leading dashes can be opened again."""
     names = [b"caf\xe9.jpg", b"new\nline.jpg", "😀.jpg".encode(), b"-rf.jpg", b"back\\slash.jpg", b"\\xe9.jpg"]
     for name in names:
-        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(name)
+        (tmp_path / os.fsdecode(name)).write_bytes(name)
     found = list(Walk(tmp_path, WalkSettings()))
     assert sorted(image.file.read_bytes() for image in found) == sorted(names)
 

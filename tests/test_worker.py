@@ -8,14 +8,14 @@ from conftest import astronaut, without_people
 from PIL import Image
 
 from batch.crop import crop_faces
-from batch.outcome import Box, Found, Key, Status
+from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.settings import WorkerSettings
 from batch.worker import annotate_image
 
 FACE = (170, 65, 110, 110)  # where the astronaut's face is, by eye
 
 
-def outcome(image: Image.Image, file: Path):
+def outcome(image: Image.Image, file: Path) -> Outcome:
     image.save(file)
     return annotate_image(Found(Key(str(file.parent), file.name), 1, 1), WorkerSettings())
 
