@@ -1,6 +1,11 @@
 """Run the workers: chunks of images in, outcomes out, in order, whatever dies on the way."""
 
+import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -23,7 +28,22 @@ def _annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcom
     """Import OpenCV in the process that needs it; a run with nothing new does without."""
     from batch.worker import annotate_chunk
 
+    _die_with_the_driver()
     return annotate_chunk(chunk, settings)
+
+
+@cache
+def _die_with_the_driver() -> None:
+    """Have a worker process end when its driver is killed, instead of idling on for minutes."""
+    driver = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(1)
+        os._exit(1)
+
+    if multiprocessing.current_process().name != "MainProcess":
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def annotate_images(

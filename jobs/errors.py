@@ -9,6 +9,7 @@ from types import FrameType
 import typer
 
 from batch.errors import DetectorError, OutputError, OutputHeld, RootError
+from jobs.log import printable
 from model.errors import DataError, DeviceError, ModelError
 
 FAILED_IMAGES, HELD, CANNOT_GO_ON, INTERRUPTED, TERMINATED = 3, 4, 5, 130, 143
@@ -33,7 +34,7 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except tuple(_EXIT_CODES) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         raise typer.Exit(_EXIT_CODES[type(error)]) from error
     except KeyboardInterrupt as error:
         print("interrupted: what was done is kept, the next run goes on from there", file=sys.stderr)

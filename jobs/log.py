@@ -18,6 +18,11 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+def printable(text: str) -> str:
+    """Write out control characters, which a file name may carry to a terminal, as escapes such as ``\\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -27,8 +32,7 @@ class _JsonFormatter(logging.Formatter):
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Escape control characters, which a file name may carry to a terminal."""
-        return super().format(record).encode("unicode_escape", "surrogatepass").decode("ascii")
+        return printable(super().format(record))
 
 
 def start_logging(form: LogFormat, quiet: bool = False) -> None:
