@@ -12,7 +12,6 @@ from batch.formats import has_image_suffix, starts_like_image
 from batch.names import from_text, to_text
 from batch.outcome import Found, Key
 
-
 _LATEST = 2**63 - 1  # the year 2262, the last that an int64 of nanoseconds can tell
 
 

@@ -19,7 +19,7 @@ class LogFormat(StrEnum):
 
 
 def printable(text: str) -> str:
-    """Write out control characters, which a file name may carry to a terminal, as escapes such as ``\\x1b``."""
+    r"""Write out control characters, which a file name may carry to a terminal, as escapes such as ``\\x1b``."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
