@@ -30,7 +30,7 @@ class Matches:
 def match(boxes: np.ndarray, scores: np.ndarray, faces: np.ndarray, long_side: float) -> Matches:
     """Match boxes (N, 4) with the true faces (F, 4) of a photograph, best first; each face is found once."""
     smallest = SMALLEST * min(1.0, long_side / LONG_SIDE)
-    asked = faces[:, 2:].min(axis=1, initial=np.inf) >= smallest
+    asked = faces[:, 2:].min(axis=1) >= smallest
     found = np.full(len(faces), -np.inf)
     hit = np.full(len(boxes), -1)
     fits = overlaps(boxes, faces)

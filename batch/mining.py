@@ -39,7 +39,7 @@ def mine_photograph(
     seen = shrunken(gray, settings.detector.detect_size)
     shrink = seen.shape[1] / photograph.width
     proposals = np.array([box[:4] for box in shared_detector(settings.detector).detect(seen)]).reshape(-1, 4) / shrink
-    large = faces[faces[:, 2:].max(axis=1, initial=0) * shrink >= 20]
+    large = faces[faces[:, 2:].max(axis=1) * shrink >= 20]
     others = _shifted(np.repeat(large, shifted, axis=0), np.random.default_rng((seed, *path.encode())))
     boxes = np.concatenate([proposals, others])
     fit = overlaps(boxes, faces).max(axis=1, initial=0)

@@ -31,7 +31,7 @@ def draw_figures(root: Path, photographs: list[ValidatedPhotograph], folder: Pat
     threshold, recall, precision = of_all.at_precision(_PRECISION)
     folder.mkdir(parents=True, exist_ok=True)
     draw_curve(of_all.recall, of_all.precision, (recall, precision, threshold), folder / "precision-recall.png")
-    sides = np.concatenate([photograph.faces[:, 2:].min(axis=1, initial=np.inf) for photograph in photographs])
+    sides = np.concatenate([photograph.faces[:, 2:].min(axis=1) for photograph in photographs])
     found = np.concatenate([photograph.matches.score >= threshold for photograph in photographs])
     draw_recall_by_size(sides, found, folder / "recall-by-size.png")
     draw_sheet(*_false_positives(photographs, threshold), "Taken for faces", folder / "false-positives.png")

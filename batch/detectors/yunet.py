@@ -21,9 +21,9 @@ class YuNet:
     has learnt from such crops.
     """
 
-    SIDE = 1.0
-    """Side of the square, as a share of the height of YuNet's box."""
-    LOWER = 0.0
+    SIDE = 0.92
+    """Side of the square, as a share of the height of YuNet's box: the median over 161 faces that ``alt2`` found."""
+    LOWER = -0.02
     """How much lower than the box's centre that of the square lies, as a share of the box's height."""
 
     def __init__(self, file: Path, threshold: float) -> None:
