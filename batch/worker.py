@@ -6,7 +6,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from batch.crop import crop_faces
+from batch.crop import CONTEXT, crop_faces
 from batch.decode import ImageError, Photograph, read_photograph
 from batch.detect import Detector, build_detector
 from batch.outcome import Box, Found, Outcome, Status
@@ -27,7 +27,7 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
         seconds = {"decode": time.perf_counter() - started}
         return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds)
     decoded = time.perf_counter()
-    boxes, crops = find_faces(photograph, _detector(settings.detector), settings.detector)
+    boxes, crops, wide_crops = find_faces(photograph, shared_detector(settings.detector), settings.detector)
     seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
     return Outcome(
         found,
@@ -37,20 +37,34 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
         taken_at=photograph.taken_at,
         boxes=tuple(boxes),
         crops=crops,
+        wide_crops=wide_crops if settings.detector.verified else None,
         seconds=seconds,
     )
 
 
-def find_faces(photograph: Photograph, detector: Detector, settings: DetectorSettings) -> tuple[list[Box], np.ndarray]:
-    """Detect on a shrunken image, cut out of the decoded one; boxes are in full-size pixels."""
+def find_faces(
+    photograph: Photograph, detector: Detector, settings: DetectorSettings
+) -> tuple[list[Box], np.ndarray, np.ndarray]:
+    """Detect on a shrunken image, cut out of the decoded one: boxes in full-size pixels, crops, crops with context."""
     gray = photograph.gray
     rows, columns = gray.shape
-    shrink = settings.detect_size / max(rows, columns)
+    seen = shrunken(gray, settings.detect_size)
+    across, down = columns / seen.shape[1], rows / seen.shape[0]
+    found = detector.detect(seen)
+    if not settings.verified:
+        found = [box for box in found if box.score >= settings.threshold]
+    decoded = [_scaled(box, across, down) for box in found]
+    boxes = [_scaled(box, photograph.width / columns, photograph.height / rows) for box in decoded]
+    wide_crops = crop_faces(gray, decoded if settings.verified else [], CONTEXT)
+    return boxes, crop_faces(gray, decoded), wide_crops
+
+
+def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:
+    """The image as the detector sees it; never enlarged."""
+    rows, columns = gray.shape
+    shrink = long_side / max(rows, columns)
     size = (max(1, round(columns * shrink)), max(1, round(rows * shrink)))
-    seen = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink < 1 else gray
-    found = [box for box in detector.detect(seen) if box.score >= settings.face_threshold]
-    crops = crop_faces(gray, [_scaled(box, columns / seen.shape[1], rows / seen.shape[0]) for box in found])
-    return [_scaled(box, photograph.width / seen.shape[1], photograph.height / seen.shape[0]) for box in found], crops
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink < 1 else gray)
 
 
 def _scaled(box: Box, across: float, down: float) -> Box:
@@ -58,6 +72,7 @@ def _scaled(box: Box, across: float, down: float) -> Box:
 
 
 @lru_cache(maxsize=1)
-def _detector(settings: DetectorSettings) -> Detector:
+def shared_detector(settings: DetectorSettings) -> Detector:
+    """The detector of this process, built once."""
     cv2.setNumThreads(1)  # one worker per core already
     return build_detector(settings)

@@ -8,8 +8,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from batch.checkpoints import Checkpoints
 from batch.errors import OutputError
 from batch.files import write_durably
@@ -23,9 +21,8 @@ from batch.schema import SCHEMA_VERSION, faces_schema
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.snapshot import Snapshot, known_images, read_snapshot
 from batch.walk import WalkSettings
-from jobs.face_batches import label_faces
 from jobs.run_report import RunReport
-from model.bundle import EMOTION_MODEL, ModelCard, read_card
+from model.bundle import EMOTION_MODEL, FACE_MODEL, ModelCard, read_card
 from model.errors import ModelError
 from model.labels import NEUTRAL
 
@@ -60,12 +57,14 @@ class AnnotationJob:
         self.settings, self.report = settings, report
         self.card: ModelCard = read_card(settings.model)
         _check_labels(self.card)
+        detector = settings.worker.detector
+        self.verifier = read_card(FACE_MODEL) if detector.verified else None
         self.labels = tuple(x for x in self.card.labels if x != NEUTRAL or not settings.without_neutral)
         self.identity = {
             "schema": SCHEMA_VERSION,
             "model": self.card.sha256,
             "labels": list(self.labels),
-            "detector": settings.worker.detector.identity(),
+            "detector": detector.identity() | ({"verifier": self.verifier.sha256} if self.verifier else {}),
         }
         self.snapshot: Snapshot = read_snapshot(settings.output)
         self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
@@ -115,20 +114,18 @@ class AnnotationJob:
         first = next(outcomes, None)
         if first is None:
             return
-        from model.device import choose_device
-        from model.inference import Classifier, without_label
+        from jobs.face_networks import NetworkSettings, annotated_faces
 
-        with self.report.stage("start"):
-            self.report.device = choose_device(self.settings.device)
-            classifier = Classifier(self.card, self.settings.batch_size)
-
-        def predict(crops: np.ndarray) -> np.ndarray:
-            with self.report.stage("classify"):
-                probabilities = classifier.predict(crops)
-            leave_out = self.settings.without_neutral and NEUTRAL in self.card.labels
-            return without_label(probabilities, self.card.labels, NEUTRAL) if leave_out else probabilities
-
-        yield from label_faces(itertools.chain([first], outcomes), predict, self.settings.batch_size)
+        settings = self.settings
+        networks = NetworkSettings(
+            self.card,
+            self.verifier,
+            settings.batch_size,
+            settings.worker.detector.threshold,
+            settings.device,
+            settings.without_neutral,
+        )
+        yield from annotated_faces(itertools.chain([first], outcomes), networks, self.report)
 
     def _emotions(self, outcome: Outcome) -> list[str]:
         probabilities = outcome.probabilities

@@ -1,4 +1,4 @@
-"""Faces of many images in full batches for the CNN, and back to their images."""
+"""Faces of many images in full batches for the CNNs, and back to their images."""
 
 import time
 from collections import deque
@@ -8,33 +8,59 @@ from dataclasses import replace
 import numpy as np
 
 from batch.outcome import Outcome
+from batch.verification import keep_faces
 
 FLUSH_SECONDS = 5.0
 """How long a face waits for its batch to fill at most, so that a kill costs no more work than that."""
 
+VERIFIED_AT_A_TIME = 256
+"""Batch size of the verifier. Fixed, so that not even rounding depends on --batch-size: of two windows on one face that
+are almost equally probable, another might stay."""
 
-def label_faces(
-    outcomes: Iterable[Outcome], predict: Callable[[np.ndarray], np.ndarray], batch_size: int
-) -> Iterator[Outcome]:
-    """Give every outcome its faces' probabilities, in the same order.
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Takes crops (N, 48, 48) and gives (N, labels)."""
 
-    ``predict`` takes crops (N, 48, 48) and gives (N, labels); it gets ``batch_size`` crops at a time, fewer only at
-    the end or when batches fill slowly.
+
+def label_faces(outcomes: Iterable[Outcome], predict: Predict, batch_size: int) -> Iterator[Outcome]:
+    """Give every outcome its faces' probabilities, in the same order."""
+    for outcome, rows in predicted(outcomes, lambda outcome: outcome.crops, predict, batch_size):
+        yield replace(outcome, probabilities=rows) if rows is not None else outcome
+
+
+def verify_faces(outcomes: Iterable[Outcome], predict: Predict, batch_size: int, threshold: float) -> Iterator[Outcome]:
+    """Leave every outcome those of its proposed faces that are faces, in the same order.
+
+    ``predict`` gives (N, 2), the second column being the probability of a face.
     """
-    waiting: deque[Outcome] = deque()
+    for outcome, rows in predicted(outcomes, _wide_crops, predict, batch_size):
+        yield keep_faces(outcome, rows[:, 1], threshold) if rows is not None else outcome
+
+
+def _wide_crops(outcome: Outcome) -> np.ndarray:
+    return outcome.crops[:0] if outcome.wide_crops is None else outcome.wide_crops
+
+
+def predicted(
+    outcomes: Iterable[Outcome], crops_of: Callable[[Outcome], np.ndarray], predict: Predict, batch_size: int
+) -> Iterator[tuple[Outcome, np.ndarray | None]]:
+    """Each outcome with what ``predict`` says of its crops, None if it has none, in the same order.
+
+    ``predict`` gets ``batch_size`` crops at a time, fewer only at the end or when batches fill slowly.
+    """
+    waiting: deque[tuple[Outcome, int]] = deque()
     crops: deque[np.ndarray] = deque()
     done: deque[np.ndarray] = deque()
     flushed = time.monotonic()
 
-    def finished() -> Iterator[Outcome]:
-        while waiting and len(waiting[0].crops) <= len(done):
-            outcome = waiting.popleft()
-            rows = [done.popleft() for _ in outcome.crops]
-            yield replace(outcome, probabilities=np.stack(rows)) if rows else outcome
+    def finished() -> Iterator[tuple[Outcome, np.ndarray | None]]:
+        while waiting and waiting[0][1] <= len(done):
+            outcome, faces = waiting.popleft()
+            yield outcome, np.stack([done.popleft() for _ in range(faces)]) if faces else None
 
     for outcome in outcomes:
-        waiting.append(outcome)
-        crops.extend(outcome.crops)
+        of_this = crops_of(outcome)
+        waiting.append((outcome, len(of_this)))
+        crops.extend(of_this)
         late = time.monotonic() - flushed >= FLUSH_SECONDS
         while len(crops) >= batch_size or (late and crops):
             done.extend(predict(np.stack([crops.popleft() for _ in range(min(batch_size, len(crops)))])))

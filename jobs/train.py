@@ -55,3 +55,37 @@ def emotions(
             seed=seed,
         )
         train_emotions(EmotionTraining(faces, votes, output, settings, mixed_precision, resume))
+
+
+@app.command(name="faces")
+def face_verifier(
+    photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
+    boxes: Annotated[Path, typer.Option(help="JSON: path below PHOTOS to width, height and boxes_xywh.")],
+    faces: Annotated[Path | None, typer.Option(help="fer2013.csv: further faces, compressed or not.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model to write; NAME.json comes beside it.")] = Path(
+        "faces.keras"
+    ),
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the crops, each in another variant.")] = 12,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Peak of the one-cycle schedule.")] = 0.05,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before training stops.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, weights, order and variants.")] = 0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes that propose faces.")] = 1,
+    resume: Annotated[bool, typer.Option(help="Go on from what a killed training has left.")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+) -> None:
+    """Train the CNN that verifies faces, on what the cascade proposes in photographs with known faces."""
+    start_logging(log_format)
+    with exit_codes():
+        from jobs.train_faces import FaceTraining, train_faces
+        from model.training import TrainingSettings
+
+        settings = TrainingSettings(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            logit_adjustment=0.0,
+            patience=patience,
+            seed=seed,
+        )
+        train_faces(FaceTraining(photographs, boxes, faces, output, settings, jobs=jobs, resume=resume))

@@ -12,6 +12,7 @@ from model.errors import ModelError
 
 SHIPPED = Path(__file__).parent / "weights"
 EMOTION_MODEL = SHIPPED / "emotions.keras"
+FACE_MODEL = SHIPPED / "faces.keras"
 
 
 @dataclass(frozen=True)

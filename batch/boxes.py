@@ -1,0 +1,36 @@
+"""Bounding boxes as arrays (N, 4) of x, y, width, height: how far they overlap, and which of them to keep."""
+
+import numpy as np
+
+from batch.outcome import Box
+
+
+def as_box(row: np.ndarray, score: float = 0.0) -> Box:
+    """A row (4,) of such an array as a box."""
+    x, y, width, height = row.tolist()
+    return Box(x, y, width, height, score)
+
+
+def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of each box of ``first`` (N, 4) with each of ``second`` (M, 4) -> (N, M)."""
+    a, b = first[:, None, :].astype(float), second[None, :, :].astype(float)
+    corner = np.maximum(a[..., :2], b[..., :2])
+    sides = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - corner
+    shared = np.maximum(sides, 0).prod(axis=-1)
+    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))
+
+
+def strongest(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> np.ndarray:
+    """Indices of the boxes (N, 4) that no better one overlaps by more than ``overlap``, best first.
+
+    Greedy non-maximum suppression. Equal scores go by position, so that the order of the boxes does not matter.
+    """
+    order = np.lexsort((*boxes.T[::-1], -scores))
+    kept: list[int] = []
+    alive = np.ones(len(boxes), bool)
+    for index in order:
+        if alive[index]:
+            kept.append(int(index))
+            alive &= overlaps(boxes[index : index + 1], boxes)[0] <= overlap
+    return np.array(kept, int)

@@ -1,0 +1,1 @@
+"""The face detectors, one a file."""

@@ -1,0 +1,92 @@
+"""Photographs with known faces, mined for crops, split by photograph."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from batch.decode import ImageError
+from batch.mining import MinedPhotograph, mine_photograph
+from batch.settings import WorkerSettings
+from model.errors import DataError
+
+NEGATIVES = 60
+"""Crops without a face that are kept of a photograph to train on, drawn at random."""
+
+
+@dataclass(frozen=True)
+class KnownFaces:
+    """A photograph's true faces (F, 4) in pixels, and its long side."""
+
+    faces: np.ndarray
+    long_side: float
+
+
+def read_boxes(file: Path) -> dict[str, KnownFaces]:
+    """Read {path: {"width", "height", "boxes_xywh": [[x, y, width, height], …]}}; raises DataError if it is not."""
+    try:
+        return {
+            path: KnownFaces(
+                np.array(entry["boxes_xywh"], float).reshape(-1, 4), float(max(entry["width"], entry["height"]))
+            )
+            for path, entry in json.loads(file.read_text("utf-8")).items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        form = '{"path": {"width": …, "height": …, "boxes_xywh": [[x, y, width, height], …]}, …}'
+        raise DataError(f"{file}: expected {form}; {type(error).__name__}: {error}.") from error
+
+
+def split(paths: list[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:
+    """Photographs to train on and to validate on, the same for the same seed whatever their order."""
+    ordered = np.array(sorted(paths))
+    drawn = np.random.default_rng(seed).permutation(len(ordered))
+    count = round(len(ordered) * held_out)
+    return sorted(ordered[drawn[count:]].tolist()), sorted(ordered[drawn[:count]].tolist())
+
+
+def mine(
+    root: Path, known: dict[str, KnownFaces], paths: list[str], everything: bool, settings: WorkerSettings, jobs: int
+) -> list[MinedPhotograph]:
+    """Mine photographs; ``everything`` keeps all of the proposals and adds nothing to them."""
+    work = (delayed(_mine)(root, path, known[path].faces, settings, everything) for path in paths)
+    return list(Parallel(jobs, return_as="generator")(work))
+
+
+def _mine(root: Path, path: str, faces: np.ndarray, settings: WorkerSettings, everything: bool) -> MinedPhotograph:
+    try:
+        mined = mine_photograph(root, path, faces, settings, shifted=0 if everything else 4)
+    except ImageError as error:
+        raise DataError(f"{root / path}: {error.reason}.") from error
+    if everything:
+        return mined
+    rng = np.random.default_rng(list(path.encode()))
+    negatives = rng.permutation(np.flatnonzero(mined.fit < 0.3))[:NEGATIVES]
+    kept = np.sort(np.concatenate([np.flatnonzero(mined.fit >= 0.5), negatives]))
+    return MinedPhotograph(path, mined.boxes[kept], mined.crops[kept], mined.fit[kept], mined.proposed[kept])
+
+
+def save_mined(file: Path, photographs: list[MinedPhotograph]) -> None:
+    """Keep what was mined, for a training that goes on after a kill."""
+    unfinished = file.with_suffix(".unfinished")
+    with unfinished.open("wb") as stream:
+        np.savez(
+            stream,
+            paths=np.array([photograph.path for photograph in photographs]),
+            counts=np.array([len(photograph.boxes) for photograph in photographs]),
+            boxes=np.concatenate([photograph.boxes for photograph in photographs]),
+            crops=np.concatenate([photograph.crops for photograph in photographs]),
+            fit=np.concatenate([photograph.fit for photograph in photographs]),
+            proposed=np.concatenate([photograph.proposed for photograph in photographs]),
+        )
+    unfinished.replace(file)
+
+
+def load_mined(file: Path) -> Iterator[MinedPhotograph]:
+    """What ``save_mined`` has kept."""
+    with np.load(file) as saved:
+        ends = np.cumsum(saved["counts"])[:-1]
+        columns = [np.split(saved[name], ends) for name in ("boxes", "crops", "fit", "proposed")]
+        yield from (MinedPhotograph(str(path), *row) for path, *row in zip(saved["paths"], *columns, strict=True))

@@ -1,0 +1,154 @@
+"""Training the face verifier, from photographs with boxes to a calibrated model on disk: once through."""
+
+import logging
+import shlex
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from batch.boxes import strongest
+from batch.crop import CONTEXT
+from batch.detection_metrics import Matches, curve, match
+from batch.mining import MinedPhotograph
+from batch.settings import WorkerSettings
+from batch.verification import OVERLAP
+from jobs.face_figures import ValidatedPhotograph, draw_figures
+from jobs.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
+from model.bundle import save_bundle
+from model.datasets import LabelledCrops, read_fer2013
+from model.emotions import EpochLog
+from model.face_network import FACE_LABELS, calibrated_network
+from model.faces import face_crops, face_margins, platt_scaling, tight_faces, train_verifier, without_surroundings
+from model.training import TrainingSettings
+
+log = logging.getLogger("annotate.train")
+
+PRECISION = 0.95
+_BARE = 0.15
+"""Share of the crops that are trained on without their surroundings."""
+
+
+@dataclass(frozen=True)
+class FaceTraining:
+    """What to train on, where to put the model, and how."""
+
+    photographs: Path
+    boxes: Path
+    faces: Path | None
+    output: Path
+    settings: TrainingSettings
+    held_out: float = 0.2
+    jobs: int = 1
+    resume: bool = False
+
+
+def train_faces(job: FaceTraining) -> None:
+    """Mine, train, calibrate and measure on the photographs held out, save, draw.
+
+    Raises DataError if the photographs or the boxes lack what is needed.
+    """
+    known = read_boxes(job.boxes)
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    mined, held_out = (_mined(job, known, everything) for everything in (False, True))
+    checkpoint = job.output.with_suffix(".checkpoint.npz")
+    if not job.resume:
+        checkpoint.unlink(missing_ok=True)
+    training, validation = _training_set(job, mined), _validation_set(held_out)
+    log.info("%d crops to train on, %d of them faces", len(training), (training.truth["face"] == 1).sum())
+    trained, history = train_verifier(training, validation, job.settings, checkpoint, (EpochLog(),))
+    network, photographs = _calibrated(trained, held_out, known)
+    facts = {
+        "validation": _figures(photographs),
+        "training": {
+            "photographs": len(mined),
+            "crops": len(training),
+            **asdict(job.settings),
+            "epochs_done": len(history["val_loss"]),
+        },
+        "command": shlex.join(["annotate-train", *sys.argv[1:]]),
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+    }
+    save_bundle(network, job.output, FACE_LABELS, facts)
+    draw_figures(job.photographs, photographs, job.output.with_suffix(""))
+    log.info("wrote %s: %s", job.output, facts["validation"])
+
+
+def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) -> list[MinedPhotograph]:
+    """The crops of one side of the split; with ``resume`` those that a killed training has mined."""
+    side = "validation" if everything else "training"
+    kept = job.output.with_suffix(f".{side}.npz")
+    paths = split(list(known), job.held_out, job.settings.seed)[everything]
+    if job.resume and kept.exists():
+        return list(load_mined(kept))
+    log.info("proposing faces in %d photographs (%s)", len(paths), side)
+    photographs = mine(job.photographs, known, paths, everything, WorkerSettings(), job.jobs)
+    save_mined(kept, photographs)
+    return photographs
+
+
+def _training_set(job: FaceTraining, mined: list[MinedPhotograph]) -> LabelledCrops:
+    """Proposals that fit a face well or not at all; FER2013's faces, half as many at most as the others."""
+    crops = np.concatenate([photograph.crops for photograph in mined])
+    is_face = np.concatenate([photograph.fit for photograph in mined]) >= 0.5
+    rng = np.random.default_rng(job.settings.seed)
+    bare = rng.random(len(crops)) < _BARE
+    crops[bare] = without_surroundings(crops[bare], CONTEXT)
+    if job.faces is not None:
+        faces = read_fer2013(job.faces)["Training"].images
+        drawn = rng.permutation(len(faces))[: round(_BARE * is_face.sum())]
+        crops = np.concatenate([crops, tight_faces(faces[drawn], CONTEXT)])
+        is_face = np.concatenate([is_face, np.ones(len(drawn), bool)])
+    return face_crops(crops, is_face)
+
+
+def _validation_set(held_out: list[MinedPhotograph]) -> LabelledCrops:
+    fit = np.concatenate([photograph.fit for photograph in held_out])
+    clear = (fit >= 0.5) | (fit < 0.3)
+    return face_crops(np.concatenate([photograph.crops for photograph in held_out])[clear], fit[clear] >= 0.5)
+
+
+def _calibrated(
+    trained: keras.Model, held_out: list[MinedPhotograph], known: dict[str, KnownFaces]
+) -> tuple[keras.Model, list[ValidatedPhotograph]]:
+    """Calibrate on the boxes that are left of the photographs held out once the overlapping ones are merged."""
+    margins = face_margins(trained, np.concatenate([photograph.crops for photograph in held_out]))
+    each = np.split(margins, np.cumsum([len(photograph.boxes) for photograph in held_out])[:-1])
+    kept = [strongest(m.boxes, margin, OVERLAP) for m, margin in zip(held_out, each, strict=True)]
+    matched = [
+        match(m.boxes[k], margin[k], known[m.path].faces, known[m.path].long_side)
+        for m, margin, k in zip(held_out, each, kept, strict=True)
+    ]
+    left, hits = np.concatenate([m[k] for m, k in zip(each, kept, strict=True)]), _hits(matched)
+    slope, intercept = platt_scaling(left[hits >= 0], hits[hits >= 0] == 1)
+    photographs = []
+    for m, margin, k, matches in zip(held_out, each, kept, matched, strict=True):
+        scores = _sigmoid(slope * margin[k] + intercept)
+        found = _sigmoid(slope * matches.score + intercept)
+        scored = Matches(matches.hit, matches.asked, found)
+        photographs.append(ValidatedPhotograph(m.path, known[m.path].faces, m.crops[k], scores, scored))
+    return calibrated_network(trained, slope, intercept), photographs
+
+
+def _hits(matched: list[Matches]) -> np.ndarray:
+    return np.concatenate([matches.hit for matches in matched])
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -60, 60))))
+
+
+def _figures(photographs: list[ValidatedPhotograph]) -> dict[str, float]:
+    """Recall and precision where precision is 95 % on the photographs held out."""
+    of_all = curve((photograph.scores, photograph.matches) for photograph in photographs)
+    threshold, recall, precision = of_all.at_precision(PRECISION)
+    return {
+        "photographs": len(photographs),
+        "faces": int(sum(photograph.matches.asked.sum() for photograph in photographs)),
+        "threshold": threshold,
+        "recall": recall,
+        "precision": precision,
+    }

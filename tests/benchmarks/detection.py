@@ -1,0 +1,118 @@
+"""Recall, precision and time of every way to find faces, in one run, by hand from the repository's root.
+
+python tests/benchmarks/detection.py PHOTOS --boxes BOXES.json --held-out --yunet face_detection_yunet_2023mar.onnx
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from batch.decode import Photograph, read_photograph
+from batch.detection_metrics import curve, match
+from batch.outcome import Found, Key, Outcome, Status
+from batch.settings import DetectorSettings
+from batch.worker import find_faces, shared_detector
+from jobs.face_batches import VERIFIED_AT_A_TIME, verify_faces
+from jobs.face_sets import KnownFaces, read_boxes, split
+from model.bundle import FACE_MODEL, read_card
+from model.inference import Classifier
+
+SIZES = {"fast": 480, "default": DetectorSettings.detect_size, "thorough": 960}
+
+
+@dataclass
+class Timed:
+    """The boxes (N, 4) and scores (N,) that one way has found in each photograph, and its CPU time."""
+
+    seconds: float = 0.0
+    found: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def add(self, boxes: list[tuple[float, ...]], scores: list[float]) -> None:
+        """Note what was found in the next photograph."""
+        self.found.append((np.array(boxes, float).reshape(-1, 4), np.array(scores, float)))
+
+
+def plain_cascade(photographs: list[Photograph]) -> Timed:
+    """OpenCV's default cascade with its default settings on the full image; agreeing windows are no score."""
+    file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
+    cascade, timed = cv2.CascadeClassifier(str(file)), Timed()
+    for photograph in photographs:
+        started = time.process_time()
+        boxes = cascade.detectMultiScale(photograph.gray, scaleFactor=1.1, minNeighbors=5)
+        timed.seconds += time.process_time() - started
+        timed.add([tuple(box) for box in boxes], [1.0] * len(boxes))
+    return timed
+
+
+def verified(photographs: list[Photograph], settings: DetectorSettings, verifier: Classifier | None) -> Timed:
+    """A way of this project, verification included, as ``annotate`` goes it."""
+    timed, detector = Timed(), shared_detector(settings)
+
+    def proposed() -> Iterator[Outcome]:
+        for number, photograph in enumerate(photographs):
+            boxes, crops, wide_crops = find_faces(photograph, detector, settings)
+            found = Found(Key("", str(number)), 0, 0)
+            wide = wide_crops if settings.verified else None
+            yield Outcome(found, Status.OK, boxes=tuple(boxes), crops=crops, wide_crops=wide)
+
+    started = time.process_time()
+    outcomes = proposed()
+    if verifier is not None:
+        outcomes = verify_faces(outcomes, verifier.predict, VERIFIED_AT_A_TIME, settings.threshold)
+    for outcome in outcomes:
+        timed.add([box[:4] for box in outcome.boxes], [box.score for box in outcome.boxes])
+    timed.seconds = time.process_time() - started
+    return timed
+
+
+def line(name: str, timed: Timed, known: list[KnownFaces], plain: float) -> str:
+    """One line of the table."""
+    matched = [
+        (scores, match(boxes, scores, faces.faces, faces.long_side))
+        for (boxes, scores), faces in zip(timed.found, known, strict=True)
+    ]
+    recall, precision = curve(matched).at_threshold(0)
+    each = timed.seconds / len(known)
+    return f"| {name:<42} | {recall:.3f} | {precision:.3f} | {each * 1000:4.0f} | {each / plain:.2f} |"
+
+
+def main() -> None:
+    """Read the arguments, run every way on the same photographs, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("--boxes", type=Path, required=True)
+    parser.add_argument("--below", default="", help="only photographs whose path starts so")
+    parser.add_argument("--held-out", action="store_true", help="only those that annotate-train faces held out")
+    parser.add_argument("--yunet", type=Path, help="face_detection_yunet_2023mar.onnx")
+    parser.add_argument("--face-threshold", type=float)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    every = read_boxes(arguments.boxes)
+    paths = split(list(every), 0.2, 0)[1] if arguments.held_out else sorted(every)
+    paths = [path for path in paths if path.startswith(arguments.below)]
+    known = [every[path] for path in paths]
+    photographs = [read_photograph(arguments.photographs / path, 10**9, 10**5) for path in paths]
+    verifier = Classifier(read_card(FACE_MODEL), VERIFIED_AT_A_TIME)
+    verifier.predict(np.zeros((1, 48, 48), np.uint8))
+    plain = plain_cascade(photographs)
+    each = plain.seconds / len(known)
+    print(f"{len(known)} photographs; ms are CPU time per photograph without decoding")  # noqa: T201
+    print("| detector | recall | precision | ms | share |\n|---|---|---|---|---|")  # noqa: T201
+    print(line("OpenCV's default cascade, full image", plain, known, each))  # noqa: T201
+    for name, size in SIZES.items():
+        settings = DetectorSettings("cascade", size, arguments.face_threshold)
+        timed = verified(photographs, settings, verifier)
+        print(line(f"cascade, {name} (--detect-size {size})", timed, known, each), flush=True)  # noqa: T201
+    if arguments.yunet:
+        settings = DetectorSettings("yunet", model=arguments.yunet)
+        timed = verified(photographs, settings, None)
+        print(line(f"yunet (--detect-size {settings.detect_size})", timed, known, each))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Precision and recall of boxes."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from batch.detection_metrics import curve, match
+
+
+def random_photograph(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    faces = rng.integers(0, 600, (rng.integers(0, 6), 4)).astype(float)
+    faces[:, 2:] = faces[:, 2:] / 5 + 15
+    near = np.repeat(faces, 2, axis=0) + rng.normal(0, 8, (2 * len(faces), 4))
+    boxes = np.concatenate([near, rng.integers(20, 100, (3, 4)).astype(float)])
+    return boxes, rng.permutation(len(boxes)) / 10, faces
+
+
+def test_figures_agree_with_the_reference(shared_data: Path) -> None:
+    """Recall and precision are those of the reference beside the development data, at every threshold."""
+    spec = importlib.util.spec_from_file_location("reference", shared_data / "measure.py")
+    assert spec and spec.loader
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    rng = np.random.default_rng(0)
+    photographs = [random_photograph(rng) for _ in range(40)]
+    ours = curve((scores, match(boxes, scores, faces, 1024)) for boxes, scores, faces in photographs)
+    truth = {str(i): faces.tolist() for i, (_, _, faces) in enumerate(photographs)}
+    for threshold in (0.0, 0.35, 0.75):
+        found = {}
+        for i, (boxes, scores, _) in enumerate(photographs):
+            above = [index for index in np.argsort(-scores) if scores[index] >= threshold]
+            found[str(i)] = boxes[above].tolist()
+        assert np.allclose(ours.at_threshold(threshold), reference.detection(found, truth))
+
+
+def test_second_hit_and_small_faces() -> None:
+    """A second box on a face is a false positive; small faces are neither asked for nor held against the detector."""
+    faces = np.array([[0, 0, 100, 100], [200, 200, 30, 60]])
+    boxes = np.array([[0, 0, 100, 100], [5, 5, 100, 100], [200, 200, 30, 60], [400, 0, 50, 50]])
+    matches = match(boxes, np.array([0.8, 0.9, 0.7, 0.6]), faces, 1024)
+    assert matches.hit.tolist() == [0, 1, -1, 0]
+    assert matches.asked.tolist() == [True, False]
+    assert match(boxes, np.ones(4), faces, 640).asked.tolist() == [True, True]
+
+
+def test_threshold_for_a_precision() -> None:
+    """The threshold chosen is the lowest at which precision still is what was asked for."""
+    boxes, faces = np.array([[0, 0, 90, 90], [200, 0, 90, 90], [400, 0, 90, 90]]), np.array([[0, 0, 90, 90]])
+    scores = np.array([0.9, 0.5, 0.4])
+    found = curve([(scores, match(boxes, scores, faces, 1024))])
+    assert found.at_precision(0.95) == (0.9, 1.0, 1.0)
+    assert found.at_precision(0.5) == (0.5, 1.0, 0.5)
+    assert curve([]).at_precision(0.5) == (1.0, 0.0, 1.0)

@@ -1,0 +1,54 @@
+"""Faces that are faces: the shipped cascade and verifier on real photographs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from conftest import annotate_here, assert_same_tables, astronaut, tables
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from batch.boxes import overlaps
+from batch.settings import DetectorSettings, WorkerSettings
+
+FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye
+
+
+@pytest.mark.parametrize("detect_size", [480, 640, 960])
+def test_no_face_where_there_is_none(detect_size: int, tmp_path: Path) -> None:
+    """Photographs without people have no faces, with fast, default and thorough settings."""
+    (tmp_path / "photos").mkdir()
+    for name in ("cat", "coffee", "brick"):
+        Image.fromarray(getattr(skimage.data, name)()).save(tmp_path / "photos" / f"{name}.png")
+    for name in ("china.jpg", "flower.jpg"):
+        Image.fromarray(load_sample_image(name)).save(tmp_path / "photos" / name)
+    worker = WorkerSettings(DetectorSettings(detect_size=detect_size))
+    annotate_here(tmp_path / "photos", tmp_path / "out", worker=worker)
+    images, faces = tables(tmp_path / "out")
+    assert (images["status"] == "no_face").all()
+    assert len(faces) == 0
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 4])
+def test_one_face_where_there_is_one(scale: float, tmp_path: Path) -> None:
+    """The astronaut's face is found once, where it is, at any size of the photograph."""
+    (tmp_path / "photos").mkdir()
+    size = round(512 * scale)
+    astronaut().resize((size, size)).save(tmp_path / "photos" / "a.jpg", quality=92)
+    annotate_here(tmp_path / "photos", tmp_path / "out")
+    _, faces = tables(tmp_path / "out")
+    boxes = faces[["x", "y", "width", "height"]].to_numpy()
+    assert len(faces) == 1
+    assert overlaps(FACE * scale, boxes).max() > 0.5
+    assert faces["face_score"].iloc[0] > 0.9
+
+
+def test_rows_do_not_depend_on_workers_or_batches(shared_data: Path, tmp_path: Path) -> None:
+    """Real photographs give the same rows with one worker or two, and with any batch size."""
+    root = shared_data / "photos"
+    for name, changes in {"one": {}, "two": {"jobs": 2, "batch_size": 7}, "three": {"batch_size": 1}}.items():
+        annotate_here(root, tmp_path / name, limit=16, **changes)
+    assert len(tables(tmp_path / "one")[1]) > 10
+    assert_same_tables(tmp_path / "one", tmp_path / "two")
+    assert_same_tables(tmp_path / "one", tmp_path / "three")
