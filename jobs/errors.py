@@ -10,12 +10,14 @@ import typer
 
 from batch.errors import DetectorError, OutputError, OutputHeld, RootError
 from jobs.log import printable
-from model.errors import DataError, DeviceError, ModelError
+from model.errors import DataError, DeviceError, ModelError, TrainingError
 
 FAILED_IMAGES, HELD, CANNOT_GO_ON, INTERRUPTED, TERMINATED = 3, 4, 5, 130, 143
 _EXIT_CODES: dict[type[Exception], int] = {
     OutputHeld: HELD,
-    **dict.fromkeys((RootError, OutputError, DetectorError, ModelError, DataError, DeviceError), CANNOT_GO_ON),
+    **dict.fromkeys(
+        (RootError, OutputError, DetectorError, ModelError, DataError, TrainingError, DeviceError), CANNOT_GO_ON
+    ),
 }
 
 
@@ -28,8 +30,11 @@ def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Turn the errors that a person can mend, and the signals, into a message on stderr and their exit code."""
+def exit_codes(kept: str = "what was done is kept, the next run goes on from there") -> Iterator[None]:
+    """Turn the errors that a person can mend, and the signals, into a message on stderr and their exit code.
+
+    ``kept`` tells a person who stopped the command what became of the work.
+    """
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         yield
@@ -37,8 +42,8 @@ def exit_codes() -> Iterator[None]:
         print(printable(f"error: {error}"), file=sys.stderr)
         raise typer.Exit(_EXIT_CODES[type(error)]) from error
     except KeyboardInterrupt as error:
-        print("interrupted: what was done is kept, the next run goes on from there", file=sys.stderr)
+        print(f"interrupted: {kept}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error
     except Terminated as error:
-        print("terminated: what was done is kept, the next run goes on from there", file=sys.stderr)
+        print(f"terminated: {kept}", file=sys.stderr)
         raise typer.Exit(TERMINATED) from error

@@ -1,30 +1,47 @@
 """``annotate-train``: trains the networks that ``annotate`` uses."""
 
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jobs.devices import Device
 from jobs.errors import exit_codes
-from jobs.log import LogFormat, start_logging
+from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 
 log = logging.getLogger("annotate.train")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
+_DATA_HELP = (
+    "Labelled face crops: a folder of class folders (with or without train, val and test above them), fer2013.csv "
+    "(compressed or not), or a CSV or Parquet table of path and label."
+)
+_LABELS_HELP = "Classes of the data if they are not the emotions, in the order of the output's columns."
+_SHARES_HELP = "With --votes: how much each labelling counts in the model.  [default: votes=1]"
+_KEPT = "finished epochs are kept; the same command with --resume goes on from there"
+
 
 @app.callback()
-def family() -> None:
+def family(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Train the networks that annotate uses."""
 
 
 @app.command()
 def emotions(
-    faces: Annotated[Path, typer.Argument(metavar="DATA", help="fer2013.csv, compressed or not.")],
-    votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv: ten crowd votes for each row.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model to write; NAME.json comes beside it.")] = Path(
-        "emotions.keras"
-    ),
+    faces: Annotated[Path, typer.Argument(metavar="DATA", help=_DATA_HELP)],
+    votes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: ten crowd votes for each row.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(metavar="A,B,C", help=_LABELS_HELP)] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="Model to write; NAME.json comes beside it.")
+    ] = Path("emotions.keras"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the images, each in another variant.")] = 60,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 128,
     copies: Annotated[int, typer.Option(min=1, help="Unique variants of each image, the first the image itself.")] = 17,
@@ -33,16 +50,40 @@ def emotions(
         float,
         typer.Option(min=0, help="How far rare emotions are lifted: 0 not at all, 1 as if all were equally common."),
     ] = 0.3,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", help="Let every label count the same in the loss instead.")
+    ] = False,
+    head_shares: Annotated[str | None, typer.Option(metavar="votes=P,emotion=Q", help=_SHARES_HELP)] = None,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before training stops.")] = 15,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, order and variants.")] = 0,
-    mixed_precision: Annotated[bool, typer.Option(help="Compute in bfloat16, keep weights in float32.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that a killed training left.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of split, weights, order and variants.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to train; gpu fails where there is none.")] = Device.AUTO,
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Compute in bfloat16, keep weights in float32.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
+    ] = False,
+    preview: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Paint the variants of a few images as a PNG, and do no more.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
-    """Train the emotion CNN on labelled face crops."""
-    start_logging(log_format)
-    with exit_codes():
-        from model.emotions import EmotionTraining, train_emotions
+    """Train the emotion CNN on labelled face crops.
+
+    Beside the model come NAME.json (labels, figures, command), NAME.csv (a row per epoch), NAME.figures (pictures)
+    and NAME.tensorboard. Exit codes: 0 done, 2 wrong usage, 5 cannot go on, 130 interrupted, 143 terminated.
+    """
+    silence_native_libraries()
+    start_logging(log_format, quiet)
+    own_labels, shares = _parse_labels(labels), _parse_shares(head_shares)
+    if output.suffix != ".keras":
+        raise typer.BadParameter(f"expected a name that ends in .keras, received {output}", param_hint="--output")
+    with exit_codes(_KEPT):
+        from model.extras import require_training_packages
+
+        require_training_packages("matplotlib", "tensorboard")
+        from model.emotions import EmotionTraining, preview_variants, train_emotions
         from model.training import TrainingSettings
 
         settings = TrainingSettings(
@@ -51,10 +92,16 @@ def emotions(
             copies=copies,
             learning_rate=learning_rate,
             logit_adjustment=logit_adjustment,
+            class_weights=class_weights,
             patience=patience,
             seed=seed,
         )
-        train_emotions(EmotionTraining(faces, votes, output, settings, mixed_precision, resume))
+        job = EmotionTraining(faces, votes, output, settings, mixed_precision, resume, own_labels, shares, device)
+        if preview is not None:
+            preview_variants(job, preview)
+            return
+        bar = sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT
+        train_emotions(job, _bars() if bar else ())
 
 
 @app.command(name="faces")
@@ -89,3 +136,27 @@ def face_verifier(
             seed=seed,
         )
         train_faces(FaceTraining(photographs, boxes, faces, output, settings, jobs=jobs, resume=resume))
+
+
+def _bars() -> tuple[object, ...]:
+    from jobs.training_bar import TrainingBar
+
+    return (TrainingBar(),)
+
+
+def _parse_labels(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    labels = tuple(label.strip() for label in text.split(","))
+    if len(labels) < 2 or len(set(labels)) != len(labels) or not all(labels):
+        raise typer.BadParameter(f"expected at least two different names, received {text!r}", param_hint="--labels")
+    return labels
+
+
+def _parse_shares(text: str | None) -> dict[str, float]:
+    try:
+        pairs = [pair.split("=") for pair in text.split(",")] if text else []
+        return {name.strip(): float(share) for name, share in pairs}
+    except ValueError as error:
+        hint = f"expected votes=P,emotion=Q, received {text!r}"
+        raise typer.BadParameter(hint, param_hint="--head-shares") from error

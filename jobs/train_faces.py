@@ -18,11 +18,12 @@ from batch.verification import OVERLAP
 from jobs.face_figures import ValidatedPhotograph, draw_figures
 from jobs.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
 from model.bundle import save_bundle
-from model.datasets import LabelledCrops, read_fer2013
-from model.emotions import EpochLog
+from model.crops import LabelledCrops
 from model.face_network import FACE_LABELS, calibrated_network
 from model.faces import face_crops, face_margins, platt_scaling, tight_faces, train_verifier, without_surroundings
+from model.fer2013 import read_fer2013
 from model.training import TrainingSettings
+from model.training_log import EpochLog
 
 log = logging.getLogger("annotate.train")
 
@@ -58,7 +59,9 @@ def train_faces(job: FaceTraining) -> None:
         checkpoint.unlink(missing_ok=True)
     training, validation = _training_set(job, mined), _validation_set(held_out)
     log.info("%d crops to train on, %d of them faces", len(training), (training.truth["face"] == 1).sum())
-    trained, history = train_verifier(training, validation, job.settings, checkpoint, (EpochLog(),))
+    trained, history = train_verifier(
+        training, validation, job.settings, checkpoint, (EpochLog(job.output.with_suffix(".csv")),)
+    )
     network, photographs = _calibrated(trained, held_out, known)
     facts = {
         "validation": _figures(photographs),

@@ -93,6 +93,19 @@ def paint(images: np.ndarray, draws: Draws) -> np.ndarray:
     return np.asarray(ops.clip(_jpeg(x, draws.jpeg), 0, 255))
 
 
+def variants_sheet(images: np.ndarray, numbers: np.ndarray, seed: int, copies: int, scale: int = 2) -> np.ndarray:
+    """All variants of ``images`` (N, 48, 48) as one gray picture, a row per image, the image itself on the left.
+
+    ``numbers`` (N,) are the images' places in the training set, by which training draws its variants.
+    """
+    shown, variants = np.repeat(np.arange(len(images)), copies), np.tile(np.arange(copies), len(images))
+    painted = paint(images[shown], draw(seed, numbers[shown], variants))[..., 0]
+    tiles = np.rint(painted).astype(np.uint8).repeat(scale, axis=1).repeat(scale, axis=2)
+    tiles = np.pad(tiles, ((0, 0), (1, 1), (1, 1)), constant_values=255)
+    rows = tiles.reshape(len(images), copies, *tiles.shape[1:])
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+
+
 def _per_image(values: np.ndarray) -> np.ndarray:
     return values[:, None, None, None]
 

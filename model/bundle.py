@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from model.archive import check_archive
 from model.errors import ModelError
+from model.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "weights"
 EMOTION_MODEL = SHIPPED / "emotions.keras"
@@ -45,14 +47,16 @@ def read_card(path: Path) -> ModelCard:
 
 
 def load_network(card: ModelCard) -> Any:
-    """Load the Keras network of ``card``, refusing files that need code to be run (``safe_mode``).
+    """Load the Keras network of ``card``, refusing files that need code to be run.
 
-    Raises ModelError if the file cannot be loaded or does not take (N, 48, 48, 1) and give (N, labels).
+    Raises ModelError if the file cannot be loaded, does not take (N, 48, 48, 1) and give (N, labels), or does not
+    give probabilities.
     """
     import keras
 
     from model.network import CROP_SIZE
 
+    check_archive(card.path)
     try:
         network = keras.saving.load_model(card.path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its file formats raise
@@ -65,18 +69,27 @@ def load_network(card: ModelCard) -> Any:
             f"{card.path}: expected input {expected_input} and output {expected_output} for the labels "
             f"{', '.join(card.labels)}; received input {received[0]} and output {received[1]}."
         )
+    _check_probabilities(network, card.path)
     return network
+
+
+def _check_probabilities(network: Any, path: Path) -> None:
+    """Try the network on a gray ramp and its negative."""
+    from model.network import CROP_SIZE
+
+    ramp = np.tile(np.linspace(0, 255, CROP_SIZE, dtype="float32"), (CROP_SIZE, 1))
+    pixels = np.stack([ramp, 255 - ramp])[..., None]
+    answers = np.asarray(network.predict_on_batch(pixels))
+    if not (np.isfinite(answers).all() and (answers >= 0).all() and np.allclose(answers.sum(axis=1), 1, atol=0.01)):
+        raise ModelError(
+            f"{path}: expected probabilities that add up to 1, received {np.round(answers[0], 3).tolist()}. "
+            "End the network in a softmax."
+        )
 
 
 def save_bundle(network: Any, path: Path, labels: tuple[str, ...], facts: dict[str, Any]) -> None:
     """Write ``path`` (.keras) and its .json with the labels and ``facts``, each atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _atomically(path, network.save)
+    write_atomically(path, network.save)
     text = json.dumps({"labels": list(labels), **facts}, indent=2, ensure_ascii=False) + "\n"
-    _atomically(path.with_suffix(".json"), lambda unfinished: unfinished.write_text(text, "utf-8"))
-
-
-def _atomically(path: Path, write: Callable[[Path], object]) -> None:
-    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
-    write(unfinished)
-    unfinished.replace(path)
+    write_atomically(path.with_suffix(".json"), lambda unfinished: unfinished.write_text(text, "utf-8"))

@@ -2,11 +2,14 @@
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+
+from model.errors import TrainingError
 
 
 class TrainingCheckpoint(keras.callbacks.Callback):
@@ -15,11 +18,14 @@ class TrainingCheckpoint(keras.callbacks.Callback):
     One ``.npz`` file holds the weights, the optimizer, the best weights so far and the history. It is EarlyStopping
     and BackupAndRestore in one, because Keras' two do not know of each other: after a kill, its EarlyStopping has
     forgotten the best weights and how long it has waited.
+
+    ``identity`` says what is trained on what and how; a checkpoint of another training is not gone on with.
     """
 
-    def __init__(self, path: Path, patience: int, monitor: str = "val_loss") -> None:
+    def __init__(self, path: Path, patience: int, identity: dict[str, Any], monitor: str = "val_loss") -> None:
         super().__init__()
         self._path, self._patience, self._monitor = path, patience, monitor
+        self._identity = identity
         self.history: dict[str, list[float]] = {}
         self._best: list[np.ndarray] = []
 
@@ -33,6 +39,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         """Put the saved state into ``network`` and its optimizer; gives the epoch to go on with, 0 without a file.
 
         The state was saved while ``averager`` had the averaged weights swapped in, so it is put in that position.
+        Raises TrainingError if the file is damaged or was left by another training.
         """
         if not self._path.exists():
             return 0
@@ -40,11 +47,15 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         averager.set_params({"epochs": 0})
         averager.set_model(network)
         averager.on_epoch_end(0)
-        with np.load(self._path) as saved:
-            self.history = json.loads(str(saved["history"]))
-            self._best = [saved[f"best_{i}"] for i in range(len(network.weights))]
-            for index, variable in enumerate(self._variables(network)):
-                variable.assign(saved[f"state_{index}"])
+        try:
+            with np.load(self._path) as saved:
+                self._check_identity(json.loads(str(saved["identity"])))
+                self.history = json.loads(str(saved["history"]))
+                self._best = [saved[f"best_{i}"] for i in range(len(network.weights))]
+                for index, variable in enumerate(self._variables(network)):
+                    variable.assign(saved[f"state_{index}"])
+        except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+            raise TrainingError(f"{self._path} is damaged: {error}. Delete it and train without --resume.") from error
         return len(self.history[self._monitor])
 
     def restore_best(self, network: keras.Model) -> None:
@@ -57,15 +68,33 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         for name, figure in (logs or {}).items():
             self.history.setdefault(name, []).append(float(figure))
         losses = self.history[self._monitor]
+        if not np.isfinite(losses[-1]):
+            raise TrainingError(
+                f"Training diverged in epoch {epoch + 1}: {self._monitor} is {losses[-1]}. Lower --learning-rate."
+            )
         if losses[-1] <= min(losses):
             self._best = self.model.get_weights()
         self._save()
         self.model.stop_training = self.stopped
 
+    def _check_identity(self, theirs: dict[str, Any]) -> None:
+        ours = json.loads(json.dumps(self._identity))
+        differing = [
+            f"{name} was {theirs.get(name)!r} and is {ours.get(name)!r}"
+            for name in sorted(ours.keys() | theirs.keys())
+            if ours.get(name) != theirs.get(name)
+        ]
+        if differing:
+            raise TrainingError(
+                f"{self._path} was left by another training: {'; '.join(differing)}. "
+                "Give the same data and options, or train without --resume."
+            )
+
     def _save(self) -> None:
         arrays = {f"state_{i}": np.asarray(v) for i, v in enumerate(self._variables(self.model))}
         arrays |= {f"best_{i}": weight for i, weight in enumerate(self._best)}
         arrays["history"] = np.array(json.dumps(self.history))
+        arrays["identity"] = np.array(json.dumps(self._identity))
         unfinished = self._path.with_suffix(".unfinished")
         with unfinished.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -75,4 +104,5 @@ class TrainingCheckpoint(keras.callbacks.Callback):
 
     @staticmethod
     def _variables(network: keras.Model) -> list[Any]:
+        """Everything that an epoch changes and the next one needs: weights, states of random draws, the optimizer."""
         return [*network.variables, *network.optimizer.variables]

@@ -1,10 +1,11 @@
 """Training the emotion CNN from a data set on disk to a model on disk: the way of the data, once through."""
 
 import logging
+import platform
 import shlex
 import sys
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,21 @@ import keras
 import numpy as np
 
 from model.bundle import save_bundle
-from model.datasets import LabelledCrops, read_fer2013, without
+from model.crops import LabelledCrops
+from model.datasets import read_parts
+from model.device import choose_device, compute_reproducibly
 from model.errors import DataError
-from model.metrics import Figures, measure
+from model.evaluation import Predictions, predictions
+from model.metrics import Figures
 from model.network import inference_network, training_network
+from model.pictures import write_pictures
+from model.split import split_parts
 from model.training import TrainingSettings, calibrate_temperature, train
+from model.training_log import EpochLog, TensorBoardPictures, sheet_png
 
 log = logging.getLogger("annotate.train")
+
+_PACKAGES = ("emotion-annotate", "keras", keras.backend.backend(), "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -31,81 +40,134 @@ class EmotionTraining:
     settings: TrainingSettings
     mixed_precision: bool = False
     resume: bool = False
+    labels: tuple[str, ...] | None = None
+    """The classes of the data if they are not the emotions; the order of the output's columns."""
+    head_shares: dict[str, float] = field(default_factory=dict)
+    """How much each labelling's head counts in the model (sum 1); empty: the crowd votes alone, if there are any."""
+    device: str = "auto"
 
 
-def train_emotions(job: EmotionTraining) -> Figures:
-    """Train, calibrate, evaluate on the validation split and save; gives the figures on that split.
+def train_emotions(job: EmotionTraining, callbacks: tuple[keras.callbacks.Callback, ...] = ()) -> Figures:
+    """Train, calibrate, evaluate on the validation part and save; gives the figures on that part.
 
-    Raises DataError if the data lacks what is needed.
+    Raises DataError, TrainingError or DeviceError if the data, the checkpoint or the machine lack what is needed.
     """
-    train_crops, validation = _split(job)
-    checkpoint = job.output.with_suffix(".checkpoint.npz")
-    job.output.parent.mkdir(parents=True, exist_ok=True)
-    if not job.resume:
-        checkpoint.unlink(missing_ok=True)
+    device = choose_device(job.device)
+    compute_reproducibly()
+    crops, validation = _read(job)
+    shares = _shares(job, crops)
+    _log_sizes(crops, validation, job.settings.copies, device)
+    checkpoint = _prepare(job)
     keras.utils.set_random_seed(job.settings.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if job.mixed_precision else "float32")
-    trained = training_network(train_crops.targets, len(train_crops.labels))
+    trained = training_network(crops.targets, len(crops.labels))
     history = train(
-        trained,
-        train_crops,
-        validation,
-        job.settings,
-        checkpoint,
-        (EpochLog(), keras.callbacks.TensorBoard(job.output.with_suffix(".tensorboard"), write_graph=False)),
+        trained, crops, validation, job.settings, checkpoint, (*callbacks, *_callbacks(job, crops, validation))
     )
     keras.mixed_precision.set_global_policy("float32")
-    labelling = "votes" if "votes" in train_crops.targets else "emotion"
-    network, figures = _finish(trained, validation, labelling)
-    facts = {
-        "validation": figures.as_json(),
-        "training": {"images": len(train_crops), **asdict(job.settings), "epochs_done": len(history["val_loss"])},
-        "command": shlex.join(["annotate-train", *sys.argv[1:]]),
-        "keras": keras.__version__,
-        "backend": keras.backend.backend(),
-    }
-    save_bundle(network, job.output, train_crops.labels, facts)
+    network, answers = _finish(trained, validation, shares)
+    facts = _facts(job, crops, validation, answers.figures, shares, len(history["val_loss"]))
+    save_bundle(network, job.output, crops.labels, facts | {"device": device})
+    write_pictures(job.output.with_suffix(".figures"), answers, history)
     checkpoint.unlink(missing_ok=True)
+    figures = answers.figures
     log.info("wrote %s: validation accuracy %.4f, mean recall %.4f", job.output, figures.accuracy, figures.mean_recall)
     return figures
 
 
-def _split(job: EmotionTraining) -> tuple[LabelledCrops, LabelledCrops]:
-    sets = read_fer2013(job.faces, job.votes)
-    if not {"Training", "PublicTest"} <= sets.keys():
-        raise DataError(f"{job.faces}: expected rows of Usage Training and PublicTest, received {', '.join(sets)}.")
-    train_crops = without(sets["Training"], sets["PublicTest"])
-    copies = job.settings.copies
-    log.info(
-        "%d images become %d in %d variants each; %d to validate on; %d left out because they stand on both sides",
-        len(train_crops),
-        len(train_crops) * copies,
-        copies,
-        len(sets["PublicTest"]),
-        len(sets["Training"]) - len(train_crops),
+def preview_variants(job: EmotionTraining, picture: Path) -> None:
+    """Paint the variants of a few training images into ``picture`` (PNG) as training would draw them."""
+    crops, _ = _read(job)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(sheet_png(crops, job.settings))
+    log.info("wrote %s: a row per image, %d variants each, the image itself first", picture, job.settings.copies)
+
+
+def _read(job: EmotionTraining) -> tuple[LabelledCrops, LabelledCrops]:
+    """The crops to train on and to validate on."""
+    parts = read_parts(job.faces, job.votes, job.labels)
+    crops, validation = split_parts(parts, job.settings.seed, job.faces)
+    if job.labels and crops.labels != job.labels:
+        raise DataError(
+            f"{job.faces}: --labels goes with class folders and tables; this has {', '.join(crops.labels)}."
+        )
+    return crops, validation
+
+
+def _shares(job: EmotionTraining, crops: LabelledCrops) -> dict[str, float]:
+    shares = job.head_shares or {crops.labelling: 1.0}
+    unknown = set(shares) - set(crops.targets)
+    if unknown or abs(sum(shares.values()) - 1) > 1e-6:
+        raise DataError(f"Head shares: expected {' and '.join(crops.targets)} with sum 1, received {shares}.")
+    return shares
+
+
+def _log_sizes(crops: LabelledCrops, validation: LabelledCrops, copies: int, device: str) -> None:
+    count = len(crops)
+    log.info("labels: %s; training on %s", ", ".join(crops.labels), device)
+    log.info("%d images become %d in %d variants each", count, count * copies, copies)
+    log.info("%d images to validate on, without variants", len(validation))
+
+
+def _prepare(job: EmotionTraining) -> Path:
+    """Make the output's folder and, unless training goes on, remove what an earlier training left; the checkpoint."""
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = job.output.with_suffix(".checkpoint.npz")
+    if not job.resume:
+        checkpoint.unlink(missing_ok=True)
+        for events in job.output.with_suffix(".tensorboard").rglob("events.out.tfevents.*"):
+            events.unlink()
+    elif not checkpoint.exists():
+        log.warning("no checkpoint at %s: training begins with the first epoch", checkpoint)
+    return checkpoint
+
+
+def _callbacks(
+    job: EmotionTraining, crops: LabelledCrops, validation: LabelledCrops
+) -> tuple[keras.callbacks.Callback, ...]:
+    events = job.output.with_suffix(".tensorboard")
+    return (
+        EpochLog(job.output.with_suffix(".csv")),
+        keras.callbacks.TensorBoard(events, write_graph=False),
+        TensorBoardPictures(events / "pictures", crops, validation, job.settings),
     )
-    return train_crops, sets["PublicTest"]
 
 
-def _finish(trained: keras.Model, validation: LabelledCrops, labelling: str) -> tuple[keras.Model, Figures]:
-    """Calibrate on the validation split and measure there."""
-    pixels = validation.images[..., None].astype("float32")
-    logits = trained.predict(pixels, batch_size=256, verbose=0)
-    temperature = calibrate_temperature(logits[labelling], validation.targets[labelling], validation.weights[labelling])
-    network = inference_network(trained, {labelling: 1.0}, temperature)
+def _finish(
+    trained: keras.Model, validation: LabelledCrops, shares: dict[str, float]
+) -> tuple[keras.Model, Predictions]:
+    """Merge the heads, calibrate on the validation part and predict there."""
+    pixels, labelling = validation.images[..., None].astype("float32"), validation.labelling
+    heads = trained.predict(pixels, batch_size=256, verbose=0)
+    logits = np.sum([share * np.asarray(heads[name]) for name, share in shares.items()], axis=0)
+    temperature = calibrate_temperature(logits, validation.targets[labelling], validation.weights[labelling])
+    network = inference_network(trained, shares, temperature)
     probabilities = np.asarray(network.predict(pixels, batch_size=256, verbose=0))
-    counted = validation.truth[labelling] >= 0
-    return network, measure(probabilities[counted], validation.truth[labelling][counted], validation.labels)
+    return network, predictions(validation, probabilities, labelling)
 
 
-class EpochLog(keras.callbacks.Callback):
-    """Log one line per epoch."""
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clock."""
-        self._started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Log the epoch's losses and accuracies and how long it took."""
-        figures = "  ".join(f"{name} {figure:.4f}" for name, figure in (logs or {}).items())
-        log.info("epoch %d/%d  %.0f s  %s", epoch + 1, self.params["epochs"], time.monotonic() - self._started, figures)
+def _facts(
+    job: EmotionTraining,
+    crops: LabelledCrops,
+    validation: LabelledCrops,
+    figures: Figures,
+    shares: dict[str, float],
+    epochs: int,
+) -> dict[str, Any]:
+    """What the model's .json says beside the labels."""
+    return {
+        "validation": figures.as_json(),
+        "training": {
+            "images": len(crops),
+            "validation_images": len(validation),
+            **asdict(job.settings),
+            "mixed_precision": job.mixed_precision,
+            "head_shares": shares,
+            "epochs_done": epochs,
+        },
+        "data": {"training_sha256": crops.fingerprint(), "validation_sha256": validation.fingerprint()},
+        "command": shlex.join(["annotate-train", *sys.argv[1:]]),
+        "seed": job.settings.seed,
+        "backend": keras.backend.backend(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+    }

@@ -9,5 +9,9 @@ class DataError(Exception):
     """The training or evaluation data cannot be used as it is."""
 
 
+class TrainingError(Exception):
+    """The training cannot begin or go on: a package is missing, the checkpoint is another training's, it diverged."""
+
+
 class DeviceError(Exception):
     """The device asked for is not there."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from model.datasets import LabelledCrops
+from model.crops import LabelledCrops
 from model.face_network import FACE_LABELS, verifier_network
 from model.training import TrainingSettings, train
 

@@ -26,25 +26,21 @@ class Figures:
 
 def measure(probabilities: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) -> Figures:
     """Compare probabilities (N, labels) with the true label indices (N,)."""
-    predicted, count = probabilities.argmax(axis=1), len(labels)
-    confusion = np.zeros((count, count), int)
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.zeros((len(labels), len(labels)), int)
     np.add.at(confusion, (truth, predicted), 1)
-    hits, actual, claimed = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    precision, recall = hits / np.maximum(1, claimed), hits / np.maximum(1, actual)
-    f1 = 2 * hits / np.maximum(1, actual + claimed)
+    precision, recall, f1 = _by_class(confusion)
     correct = predicted == truth
     return Figures(
         images=len(truth),
-        accuracy=float(correct.mean()),
-        macro_f1=float(f1.mean()),
-        mean_recall=float(recall.mean()),
+        **rates(confusion),
         ece=expected_calibration_error(probabilities.max(axis=1), correct),
         per_class={
             label: {
                 "precision": float(precision[i]),
                 "recall": float(recall[i]),
                 "f1": float(f1[i]),
-                "images": int(actual[i]),
+                "images": int(confusion[i].sum()),
             }
             for i, label in enumerate(labels)
         },
@@ -52,9 +48,30 @@ def measure(probabilities: np.ndarray, truth: np.ndarray, labels: tuple[str, ...
     )
 
 
+def rates(confusion: np.ndarray) -> dict[str, float]:
+    """Accuracy, macro-F1 over all labels, and mean recall over the labels that occur, of a confusion matrix."""
+    _, recall, f1 = _by_class(confusion)
+    return {
+        "accuracy": float(confusion.trace() / max(1, confusion.sum())),
+        "macro_f1": float(f1.mean()),
+        "mean_recall": float(recall[confusion.sum(axis=1) > 0].mean()),
+    }
+
+
+def _by_class(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 of each label; 0 where there is nothing to divide by."""
+    hits, actual, claimed = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    return hits / np.maximum(1, claimed), hits / np.maximum(1, actual), 2 * hits / np.maximum(1, actual + claimed)
+
+
+def confidence_bins(confidence: np.ndarray, bins: int = 15) -> np.ndarray:
+    """The equal-width bin of each confidence (N,), counted from 0; a bin holds its upper edge."""
+    return np.asarray(np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1))
+
+
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error over equal-width bins (Guo et al. 2017), inputs (N,)."""
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    which = confidence_bins(confidence, bins)
     error = 0.0
     for index in range(bins):
         inside = which == index

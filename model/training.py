@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,16 @@ from keras import ops
 
 from model.augmentation import draw, paint
 from model.checkpoint import TrainingCheckpoint
-from model.datasets import LabelledCrops
+from model.crops import LabelledCrops, balanced
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How the emotion CNN is trained. In an epoch every image is shown once, in one of its variants."""
+    """How the emotion CNN is trained. In an epoch every image is shown once, in one of its variants.
+
+    With ``class_weights`` every label counts the same in the loss; there is then nothing for ``logit_adjustment``, a
+    power of the label's share, to adjust.
+    """
 
     epochs: int = 60
     batch_size: int = 128
@@ -25,6 +29,7 @@ class TrainingSettings:
     learning_rate: float = 0.1
     weight_decay: float = 5e-4
     logit_adjustment: float = 0.3
+    class_weights: bool = False
     patience: int = 15
     seed: int = 0
 
@@ -92,8 +97,18 @@ def train(
     """Train ``network`` (one logits output per labelling) in place and give its history, one figure per epoch.
 
     Goes on from ``checkpoint`` if that file exists, and leaves it there. The weights at the end are those of the
-    epoch with the lowest validation loss, averaged exponentially over the steps before it.
+    epoch with the lowest validation loss, averaged exponentially over the steps before it. ``callbacks`` see each
+    epoch with these averaged weights in place, before it is saved. Raises TrainingError if the checkpoint is another
+    training's or the loss is no number.
     """
+    identity = {
+        **asdict(settings),
+        "images": train_crops.fingerprint(),
+        "validation images": validation.fingerprint(),
+        "precision": keras.config.dtype_policy().name,
+    }
+    if settings.class_weights:
+        train_crops = balanced(train_crops)
     steps = len(VariantBatches(train_crops, settings))
     network.compile(
         optimizer=_optimizer(settings, steps),
@@ -105,7 +120,7 @@ def train(
         jit_compile=False,
     )
     averager = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    keeper = TrainingCheckpoint(checkpoint, patience=settings.patience)
+    keeper = TrainingCheckpoint(checkpoint, settings.patience, identity)
     first_epoch = keeper.restore(network, averager)
     pixels = validation.images[..., None].astype("float32")
     network.fit(
@@ -114,7 +129,7 @@ def train(
         validation_batch_size=256,
         initial_epoch=first_epoch,
         epochs=settings.epochs if not keeper.stopped else first_epoch,
-        callbacks=[averager, keeper, *callbacks],
+        callbacks=[averager, *callbacks, keeper],
         shuffle=False,
         verbose=0,
     )
