@@ -140,7 +140,8 @@ def _finish(
     pixels, labelling = validation.images[..., None].astype("float32"), validation.labelling
     heads = trained.predict(pixels, batch_size=256, verbose=0)
     logits = np.sum([share * np.asarray(heads[name]) for name, share in shares.items()], axis=0)
-    temperature = calibrate_temperature(logits, validation.targets[labelling], validation.weights[labelling])
+    truth = validation.truth[labelling]
+    temperature = calibrate_temperature(logits[truth >= 0], truth[truth >= 0])
     network = inference_network(trained, shares, temperature)
     probabilities = np.asarray(network.predict(pixels, batch_size=256, verbose=0))
     return network, predictions(validation, probabilities, labelling)

@@ -156,13 +156,12 @@ def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optim
     )
 
 
-def calibrate_temperature(logits: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
-    """The temperature that minimises the cross-entropy of ``logits`` (N, labels) (Guo et al. 2017)."""
+def calibrate_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature by which ``logits`` (N, labels) best predict the true labels (N,) (Guo et al. 2017)."""
     candidates = np.geomspace(0.25, 4, 161)
     losses = []
     for temperature in candidates:
         scaled = logits / temperature
-        peak = scaled.max(axis=1, keepdims=True)
-        log_probabilities = scaled - peak - np.log(np.exp(scaled - peak).sum(axis=1, keepdims=True))
-        losses.append(-((target * log_probabilities).sum(axis=1) * weight).sum())
+        scaled = scaled - scaled.max(axis=1, keepdims=True)
+        losses.append((np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(truth)), truth]).sum())
     return float(candidates[int(np.argmin(losses))])
