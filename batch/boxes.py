@@ -1,5 +1,7 @@
 """Bounding boxes as arrays (N, 4) of x, y, width, height: how far they overlap, and which of them to keep."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from batch.outcome import Box
@@ -13,15 +15,30 @@ def as_box(row: np.ndarray, score: float = 0.0) -> Box:
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of each box of ``first`` (N, 4) with each of ``second`` (M, 4) -> (N, M)."""
-    a, b = first[:, None, :].astype(float), second[None, :, :].astype(float)
-    corner = np.maximum(a[..., :2], b[..., :2])
-    sides = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - corner
-    shared = np.maximum(sides, 0).prod(axis=-1)
-    union = a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - shared
+    shared = _shared(first, second)
+    union = first[:, None, 2:].prod(axis=-1) + second[None, :, 2:].prod(axis=-1) - shared
     return np.asarray(shared / np.maximum(union, 1e-9))
 
 
-def strongest(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> np.ndarray:
+def shares_of_smaller(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over the smaller box, of each of ``first`` (N, 4) and each of ``second`` (M, 4) -> (N, M)."""
+    smaller = np.minimum(first[:, None, 2:].prod(axis=-1), second[None, :, 2:].prod(axis=-1))
+    return np.asarray(_shared(first, second) / np.maximum(smaller, 1e-9))
+
+
+def _shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    a, b = first[:, None, :].astype(float), second[None, :, :].astype(float)
+    corner = np.maximum(a[..., :2], b[..., :2])
+    sides = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - corner
+    return np.asarray(np.maximum(sides, 0).prod(axis=-1))
+
+
+def strongest(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    overlap: float,
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray] = overlaps,
+) -> np.ndarray:
     """Indices of the boxes (N, 4) that no better one overlaps by more than ``overlap``, best first.
 
     Greedy non-maximum suppression. Equal scores go by position, so that the order of the boxes does not matter.
@@ -32,5 +49,5 @@ def strongest(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> np.ndarr
     for index in order:
         if alive[index]:
             kept.append(int(index))
-            alive &= overlaps(boxes[index : index + 1], boxes)[0] <= overlap
+            alive &= measure(boxes[index : index + 1], boxes)[0] <= overlap
     return np.array(kept, int)

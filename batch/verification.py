@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from batch.boxes import strongest
+from batch.boxes import shares_of_smaller, strongest
 from batch.outcome import Outcome, Status
 
-OVERLAP = 0.3
-"""Boxes that overlap by more (intersection over union) are taken for one face."""
+_OVERLAP = 0.5
+"""Boxes are one face if more of the smaller one lies in the other: mouth and eyes are no faces of their own."""
+
+
+def merged(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Indices of the boxes (N, 4) that are left, the best of each face, best first."""
+    return strongest(boxes, scores, _OVERLAP, shares_of_smaller)
 
 
 def keep_faces(outcome: Outcome, probabilities: np.ndarray, threshold: float) -> Outcome:
@@ -20,7 +25,7 @@ def keep_faces(outcome: Outcome, probabilities: np.ndarray, threshold: float) ->
         return replace(outcome, wide_crops=None)
     boxes = np.array([box[:4] for box in outcome.boxes])
     likely = np.flatnonzero(probabilities >= threshold)
-    kept = likely[strongest(boxes[likely], probabilities[likely], OVERLAP)]
+    kept = likely[merged(boxes[likely], probabilities[likely])]
     return replace(
         outcome,
         status=Status.OK if len(kept) else Status.NO_FACE,

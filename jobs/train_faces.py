@@ -9,12 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from batch.boxes import strongest
 from batch.crop import CONTEXT
 from batch.detection_metrics import Matches, curve, match
 from batch.mining import MinedPhotograph
 from batch.settings import WorkerSettings
-from batch.verification import OVERLAP
+from batch.verification import merged
 from jobs.face_figures import ValidatedPhotograph, draw_figures
 from jobs.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
 from model.bundle import save_bundle
@@ -120,7 +119,7 @@ def _calibrated(
     """Calibrate on the boxes that are left of the photographs held out once the overlapping ones are merged."""
     margins = face_margins(trained, np.concatenate([photograph.crops for photograph in held_out]))
     each = np.split(margins, np.cumsum([len(photograph.boxes) for photograph in held_out])[:-1])
-    kept = [strongest(m.boxes, margin, OVERLAP) for m, margin in zip(held_out, each, strict=True)]
+    kept = [merged(m.boxes, margin) for m, margin in zip(held_out, each, strict=True)]
     matched = [
         match(m.boxes[k], margin[k], known[m.path].faces, known[m.path].long_side)
         for m, margin, k in zip(held_out, each, kept, strict=True)

@@ -9,6 +9,8 @@ from model.crops import LabelledCrops
 from model.face_network import FACE_LABELS, verifier_network
 from model.training import TrainingSettings, train
 
+_AT_A_TIME = 4096
+
 
 def face_crops(crops: np.ndarray, is_face: np.ndarray) -> LabelledCrops:
     """Crops (N, 48, 48) and whether each holds a face (N,), as a data set of two labels.
@@ -56,15 +58,14 @@ def train_verifier(
 
 
 def face_margins(trained: keras.Model, crops: np.ndarray) -> np.ndarray:
-    """By how much the logit of a face exceeds that of no face, (N,)."""
-    if not len(crops):
-        return np.zeros(0)
-    parts = [
-        np.asarray(trained.predict(crops[i : i + 4096, ..., None].astype("float32"), batch_size=256, verbose=0)["face"])
-        for i in range(0, len(crops), 4096)
-    ]
-    logits = np.concatenate(parts).astype(float)
-    return np.asarray(logits[:, 1] - logits[:, 0])
+    """By how much the logit of a face exceeds that of no face, (N,), in the mean of each crop and its mirror image."""
+    margins = np.zeros(len(crops))
+    for start in range(0, len(crops), _AT_A_TIME):
+        pixels = crops[start : start + _AT_A_TIME, ..., None].astype("float32")
+        for view in (pixels, pixels[:, :, ::-1]):
+            logits = np.asarray(trained.predict(view, batch_size=256, verbose=0)["face"], float)
+            margins[start : start + _AT_A_TIME] += (logits[:, 1] - logits[:, 0]) / 2
+    return margins
 
 
 def platt_scaling(margins: np.ndarray, is_face: np.ndarray, steps: int = 50) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from batch.boxes import overlaps, strongest
+from batch.boxes import overlaps, shares_of_smaller, strongest
 
 
 def test_overlap_is_intersection_over_union() -> None:
@@ -11,6 +11,13 @@ def test_overlap_is_intersection_over_union() -> None:
     found = overlaps(boxes[:1], boxes)
     assert np.allclose(found, [[1, 1 / 3, 0, 0]])
     assert overlaps(np.zeros((0, 4)), boxes).shape == (0, 4)
+
+
+def test_share_of_the_smaller_box() -> None:
+    """A box inside another one is shared whole, however much larger the other is."""
+    boxes = np.array([[0, 0, 100, 100], [10, 10, 10, 10], [95, 0, 10, 10]])
+    assert shares_of_smaller(boxes[:1], boxes).tolist() == [[1, 1, 0.5]]
+    assert strongest(boxes, np.array([0.5, 0.9, 0.1]), 0.5, shares_of_smaller).tolist() == [1, 2]
 
 
 def test_best_box_of_a_group_stays_whatever_the_order() -> None:
