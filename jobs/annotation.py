@@ -94,7 +94,9 @@ class AnnotationJob:
         for folder, reason in self.plan.unlistable.items():
             log.warning("cannot list %s: %s; the rows of its images are kept", folder, reason)
         with self.report.stage("publish"):
-            self._publish()
+            rows = self._publish()
+        if rows:
+            self._write_run(rows)
 
     def preview(self) -> None:
         """Walk the roots and say what a run would do."""
@@ -131,30 +133,30 @@ class AnnotationJob:
         probabilities = outcome.probabilities
         return [] if probabilities is None else [self.labels[i] for i in probabilities.argmax(axis=1)]
 
-    def _publish(self) -> None:
-        """Publish new tables, if anything in them has changed and nothing of them is still missing."""
+    def _publish(self) -> dict[str, int] | None:
+        """Publish new tables, if anything in them has changed and nothing of them is still missing; their rows."""
         output, new = self.settings.output, self.checkpoints.images()
         csv = self.settings.csv or (output / "faces.csv").exists()
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
             log.info("nothing new: %d images are all known", self.plan.found)
-            return
+            return None
         if not self._same_identity and self.plan.left_over:
             log.info("%d images are still to do before the new tables replace the old ones", self.plan.left_over)
-            return
+            return None
         old = (self.snapshot.images, self.snapshot.faces) if self._same_identity else (None, None)
         images = merged_images(old[0], new, self.plan.deleted)
         faces = merged_faces(old[1], self.checkpoints.faces(), self.plan.deleted, new, self.labels)
         publish(output, images, faces, self.identity, self.snapshot.generation + 1, csv)
         self.checkpoints.clear()
-        facts = {
-            **self.report.as_json(),
-            "identity": self.identity,
-            "rows": {"images": len(images), "faces": len(faces)},
-        }
-        facts["unlistable_folders"] = self.plan.unlistable
+        return {"images": len(images), "faces": len(faces)}
+
+    def _write_run(self, rows: dict[str, int]) -> None:
+        """Write run.json: what this run did, how long it took, and what made the tables."""
+        unlistable = self.plan.unlistable
+        facts = {**self.report.as_json(), "identity": self.identity, "rows": rows, "unlistable_folders": unlistable}
         text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-        write_durably(output / "run.json", lambda file: file.write_text(text, "utf-8"))
+        write_durably(self.settings.output / "run.json", lambda file: file.write_text(text, "utf-8"))
 
 
 @contextmanager
