@@ -18,7 +18,7 @@ from batch.settings import WorkerSettings
 CHUNK = 8
 """Images that a worker takes at a time: enough to hide the hand-over, few enough to share the work evenly."""
 
-_WAVE = 32
+_WAVE = 8
 """Chunks per worker that are in flight at most, which bounds memory however slow the consumer is."""
 
 Work = Callable[[list[Found], WorkerSettings], list[Outcome]]
