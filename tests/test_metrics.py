@@ -1,0 +1,52 @@
+"""Figures agree with their reference definitions."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+from model.fer2013 import majority, read_fer2013
+from model.labels import EMOTIONS
+from model.metrics import expected_calibration_error, measure
+
+
+def test_figures_agree_with_scikit_learn() -> None:
+    """Accuracy, macro-F1 and mean recall are those of scikit-learn."""
+    rng = np.random.default_rng(0)
+    truth, probabilities = rng.integers(0, 7, 500), rng.dirichlet(np.ones(7), 500)
+    figures, predicted = measure(probabilities, truth, EMOTIONS), probabilities.argmax(axis=1)
+    assert figures.accuracy == pytest.approx(accuracy_score(truth, predicted))
+    assert figures.macro_f1 == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert figures.mean_recall == pytest.approx(recall_score(truth, predicted, average="macro"))
+    assert np.array(figures.confusion).sum() == 500
+
+
+def test_definitions_agree_with_the_reference(shared_data: Path) -> None:
+    """FER+ labels, calibration error and leaks are counted as the reference says."""
+    spec = importlib.util.spec_from_file_location("reference", shared_data / "measure.py")
+    assert spec is not None and spec.loader is not None
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 6, (2000, 10)).astype("float32")
+    ours, (labels, counted) = majority(counts), reference.ferplus_labels(counts)
+    assert np.array_equal(ours >= 0, counted)
+    assert [EMOTIONS[i] for i in ours[counted]] == [reference.FER2013[i] for i in labels[counted]]
+    confidence, correct = rng.random(3000), rng.random(3000) < 0.5
+    assert expected_calibration_error(confidence, correct) == pytest.approx(reference.ece(confidence, correct))
+
+
+def test_shipped_weights_are_as_good_as_the_card_says(shared_data: Path) -> None:
+    """On FER2013's PublicTest the shipped emotion CNN has 82 % FER+ accuracy and an honest confidence."""
+    from model.bundle import EMOTION_MODEL, read_card
+    from model.inference import Classifier
+
+    folder = shared_data / "fer2013"
+    crops = read_fer2013(folder / "fer2013.csv.xz", folder / "fer2013new.csv")["PublicTest"]
+    counted = crops.truth["votes"] >= 0
+    probabilities = Classifier(read_card(EMOTION_MODEL), 256).predict(crops.images[counted])
+    figures = measure(probabilities, crops.truth["votes"][counted], EMOTIONS)
+    assert figures.accuracy > 0.82
+    assert figures.ece < 0.03

@@ -1,0 +1,133 @@
+"""The training job from start to end, on drawn faces."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import environment
+from drawn_faces import draw_crops, write_class_folders
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from model.augmentation import draw, paint
+from model.bundle import load_network, read_card
+from model.crops import hard_labelled, image_keys
+from model.inference import Classifier
+from model.split import hold_out, split_parts
+
+LABELS = ("joy", "anger", "sadness")
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    """The command line of a console script, with the interpreter that runs the tests."""
+    return [sys.executable, "-c", f"from jobs.{script} import app; app()", *map(str, arguments)]
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(script, *arguments), capture_output=True, text=True, check=False, env=environment(), timeout=300
+    )
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """A tree of class folders under the field's synonyms, with a damaged image in it."""
+    root = write_class_folders(tmp_path / "faces", {"happy": 24, "angry": 24, "sad": 24})
+    (root / "sad" / "broken.png").write_bytes(b"no image")
+    return root
+
+
+def test_class_folders_to_a_model_and_its_figures(faces: Path, tmp_path: Path) -> None:
+    """A small tree of class folders becomes a model, its figures and pictures, and an evaluation."""
+    model = tmp_path / "out" / "mine.keras"
+    trained = run("train", "emotions", faces, "-o", model, "--epochs", 2, "--batch-size", 16)
+    assert trained.returncode == 0, trained.stderr
+    assert "broken.png" in trained.stderr
+    assert "57 images become 969 in 17 variants" in trained.stderr  # of each 24 five are held out
+    card = read_card(model)
+    assert set(card.labels) >= set(LABELS)
+    probabilities = Classifier(card, 8).predict(draw_crops("joy", 11))
+    assert probabilities.shape == (11, len(card.labels))
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    pictures = {file.name for file in (model.with_suffix(".figures")).iterdir()}
+    assert {"confusion_matrix.png", "predictions.png", "reliability.png", "training_curves.png"} <= pictures
+    assert json.loads(model.with_suffix(".json").read_text())["seed"] == 0
+    events = [file.parent for file in model.with_suffix(".tensorboard").rglob("events.out.tfevents.*")]
+    tags = [EventAccumulator(str(folder)).Reload().Tags() for folder in events]
+    assert any(tag["scalars"] or tag["tensors"] for tag in tags)
+    evaluated = run("evaluate", model, faces, "-o", tmp_path / "figures", "--against", model)
+    assert evaluated.returncode == 0, evaluated.stderr
+    metrics = json.loads((tmp_path / "figures" / "metrics.json").read_text())
+    assert metrics["images"] == 72
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path: Path) -> None:
+    """Killed after its first epoch and resumed, a training gives the weights that an uninterrupted one gives."""
+    options = ("--epochs", 4, "--batch-size", 16, "--copies", 3)
+    whole = run("train", "emotions", faces, "-o", tmp_path / "whole.keras", *options)
+    assert whole.returncode == 0, whole.stderr
+    arguments = ("emotions", faces, "-o", tmp_path / "killed.keras", *options)
+    process = subprocess.Popen(command("train", *arguments), stderr=subprocess.DEVNULL, env=environment())
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "killed.checkpoint.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed.keras").exists()
+    resumed = run("train", *arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    crops = draw_crops("anger", 5)[..., None].astype("float32")
+    one, other = (
+        load_network(read_card(tmp_path / f"{name}.keras")).predict_on_batch(crops) for name in ("whole", "killed")
+    )
+    assert np.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("folders", "reason"),
+    [({"happy": 9, "bored": 9}, "bored"), ({"happy": 9, "sad": 2}, "sadness")],
+    ids=["unknown class", "too few"],
+)
+def test_data_that_will_not_do_is_said(folders: dict[str, int], reason: str, tmp_path: Path) -> None:
+    """An unknown class folder and a class with too few images end with exit code 5 and their name."""
+    done = run("train", "emotions", write_class_folders(tmp_path / "faces", folders), "-o", tmp_path / "m.keras")
+    assert done.returncode == 5
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_identical_images_never_stand_on_both_sides() -> None:
+    """Copies and mirror images planted everywhere end up on one side of the split, about a fifth held out."""
+    joy, anger = draw_crops("joy", 40, 1), draw_crops("anger", 40, 2)
+    images = np.concatenate([joy, joy[:20], joy[:20, :, ::-1], anger, anger[5:15, :, ::-1]])
+    truth = np.repeat([0, 1], [80, 50])
+    crops = hard_labelled(images, truth, LABELS[:2])
+    inside = hold_out(crops, seed=3)
+    keys = image_keys(images)
+    assert not set(keys[inside]) & set(keys[~inside])
+    assert 0.15 < inside.mean() < 0.25
+    assert np.array_equal(inside, hold_out(crops, seed=3))
+
+
+def test_what_is_evaluated_on_is_not_trained_on(tmp_path: Path) -> None:
+    """With the data's own split, images of the held-out part leave the training part."""
+    joy, anger = draw_crops("joy", 20, 1), draw_crops("anger", 20, 2)
+    both = np.concatenate([joy, anger])
+    train = hard_labelled(both, np.repeat([0, 1], 20), LABELS[:2])
+    val = hard_labelled(np.concatenate([joy[:3, :, ::-1], anger[:3]]), np.repeat([0, 1], 3), LABELS[:2])
+    left, validation = split_parts({"train": train, "val": val}, 0, tmp_path)
+    assert (len(left), len(validation)) == (34, 6)
+
+
+def test_variants_are_unique_and_can_be_drawn_again() -> None:
+    """Seventeen variants of an image all differ, the first is the image, and each can be drawn again by itself."""
+    image = draw_crops("joy", 1)
+    variants = paint(np.repeat(image, 17, axis=0), draw(5, np.zeros(17, int), np.arange(17)))
+    assert np.allclose(variants[0, ..., 0], image[0], atol=1e-2)
+    assert len({variant.tobytes() for variant in variants}) == 17
+    again = paint(image, draw(5, np.array([0]), np.array([11])))
+    assert np.allclose(again[0], variants[11], atol=1e-3)
