@@ -1,5 +1,6 @@
 """The tables as CSV that a spreadsheet can open without running what stands in a file name."""
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,9 @@ def write_csv(table: pa.Table, file: Path) -> None:
         for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
             if name not in ("taken_at", "annotated_at"):
                 frame[name] = frame[name].map(defused, na_action="ignore")
-        frame.to_csv(file, mode="a" if number else "w", header=not number, index=False, lineterminator="\n")
+        # All text in quotes: pandas would leave a name with a bare carriage return in it without.
+        quoting = csv.QUOTE_NONNUMERIC
+        frame.to_csv(file, mode="a" if number else "w", header=not number, index=False, quoting=quoting)
 
 
 def defused(text: str) -> str:

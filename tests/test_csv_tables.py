@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch.csv_tables import defused, write_csv
@@ -22,6 +22,7 @@ def test_no_cell_starts_a_formula(text: str) -> None:
     assert cell.removeprefix("'") == text
 
 
+@example(["\r", "a\rb", "\n"])
 @settings(deadline=None)
 @given(st.lists(texts, max_size=5))
 def test_every_name_survives(names: list[str]) -> None:
