@@ -141,7 +141,7 @@ class AnnotationJob:
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
             log.info("nothing new: %d images are all known", self.plan.found)
             return None
-        if not self._same_identity and self.plan.left_over:
+        if self.snapshot.identity and not self._same_identity and self.plan.left_over:
             log.info("%d images are still to do before the new tables replace the old ones", self.plan.left_over)
             return None
         old = (self.snapshot.images, self.snapshot.faces) if self._same_identity else (None, None)

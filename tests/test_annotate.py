@@ -143,6 +143,14 @@ def test_identity_change_annotates_anew(photos: Path, tmp_path: Path) -> None:
     assert (pd.read_parquet(output / "images.parquet")["annotated_at"] > old["annotated_at"].max()).all()
 
 
+def test_a_first_run_with_a_limit_has_its_tables(photos: Path, tmp_path: Path) -> None:
+    """Whoever tries a few images first gets tables of those, and the next run adds the others."""
+    annotate_here(photos, tmp_path / "out", limit=2)
+    assert tables(tmp_path / "out")[0]["path"].tolist() == ["astronaut.jpg", "deep/broken.jpg"]
+    annotate_here(photos, tmp_path / "out")
+    assert len(tables(tmp_path / "out")[0]) == 4
+
+
 def test_other_roots_are_not_lost_with_another_model(photos: Path, tmp_path: Path, command: Run) -> None:
     """A run with other settings that does not name all the roots of the output is refused."""
     other = tmp_path / "other"
