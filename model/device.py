@@ -1,4 +1,4 @@
-"""Which device computes. The one file that knows what only TensorFlow needs."""
+"""Which device computes. The one file that knows what a single backend needs."""
 
 import os
 
@@ -15,7 +15,7 @@ def choose_device(wanted: str) -> str:
     import keras
 
     backend = keras.backend.backend()
-    gpus = _tensorflow_gpus() if backend == "tensorflow" else list(keras.distribution.list_devices("gpu"))
+    gpus = _GPUS_OF[backend]()
     if wanted == "gpu" and not gpus:
         raise DeviceError(f"No GPU that Keras on {backend} can use. Install its GPU build, or say --device cpu.")
     return gpus[0] if gpus and wanted != "cpu" else "cpu"
@@ -42,3 +42,18 @@ def _tensorflow_gpus() -> list[str]:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     return [gpu.name.removeprefix("/physical_device:").lower() for gpu in gpus]
+
+
+def _jax_gpus() -> list[str]:
+    import keras
+
+    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+
+
+def _torch_gpus() -> list[str]:
+    import torch
+
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
+_GPUS_OF = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
