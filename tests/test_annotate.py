@@ -245,7 +245,10 @@ def test_signals_keep_what_was_done(signum: int, code: int, tmp_path: Path) -> N
     for number in range(400):
         astronaut().rotate(number / 10).save(root / f"{number:03d}.jpg")
     process = subprocess.Popen(
-        annotate_command(root, "-o", tmp_path / "out"), stderr=subprocess.PIPE, text=True, env=environment()
+        annotate_command(root, "-o", tmp_path / "out", "--jobs", 1),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
     )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "out" / "checkpoints").glob("*.images.parquet")) and time.monotonic() < deadline:
