@@ -15,10 +15,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from batch.outcome import Found, Outcome, Status
 from batch.settings import WorkerSettings
 
-CHUNK = 8
+CHUNK = 4
 """Images that a worker takes at a time: enough to hide the hand-over, few enough to share the work evenly."""
 
-_WAVE = 8
+_WAVE = 16
 """Chunks per worker that are in flight at most, which bounds memory however slow the consumer is."""
 
 Work = Callable[[list[Found], WorkerSettings], list[Outcome]]
