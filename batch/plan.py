@@ -57,6 +57,10 @@ class Plan:
             self.unlistable |= {f"{name}/{folder}": reason for folder, reason in walk.unlistable.items()}
             self.deleted += [key for key in sorted(unseen[name]) if self._is_gone(key, walk.unlistable)]
 
+    def count(self) -> int:
+        """How many images there are below the roots, done or not, by a walk of its own."""
+        return sum(1 for root in self.roots for _ in Walk(root, self.walk))
+
     def _is_due(self, found: Found) -> bool:
         version = self.known.get(found.key)
         unchanged = version is not None and (version.size_bytes, version.modified_ns) == found[1:]

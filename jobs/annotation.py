@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from batch.checkpoints import Checkpoints
@@ -112,13 +113,14 @@ class AnnotationJob:
 
     def _annotated(self) -> Iterator[Outcome]:
         """Every image of the plan with its faces' probabilities. Keras is imported while the workers already work."""
-        outcomes = annotate_images(self.report.watch(self.plan), self.settings.worker, self.settings.jobs)
+        settings = self.settings
+        work = partial(annotate_images, settings=settings.worker, jobs=settings.jobs)
+        outcomes = self.report.watch(self.plan, work)
         first = next(outcomes, None)
         if first is None:
             return
         from jobs.face_networks import NetworkSettings, annotated_faces
 
-        settings = self.settings
         networks = NetworkSettings(
             self.card,
             self.verifier,

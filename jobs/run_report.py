@@ -2,10 +2,11 @@
 
 import logging
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from batch.errors import RootError
 from batch.outcome import FAILED, Found, Outcome, Status
+from batch.plan import Plan
 
 log = logging.getLogger("annotate.job")
 
@@ -33,7 +36,6 @@ class RunReport:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self._planned = 0
         self._logged = self.started
         columns = (
             BarColumn(),
@@ -75,11 +77,26 @@ class RunReport:
         finally:
             self.seconds[name] += time.monotonic() - begun
 
-    def watch(self, plan: Iterable[Found]) -> Iterator[Found]:
-        """Pass the plan on, counting what lies ahead."""
-        for found in plan:
-            self._planned += 1
-            yield found
+    def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Outcome]]) -> Iterator[Outcome]:
+        """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
+        if self.bar:
+            threading.Thread(target=self._count, args=(plan,), daemon=True).start()
+        due = 0
+
+        def counted() -> Iterator[Found]:
+            nonlocal due
+            for found in plan:
+                due += 1
+                yield found
+
+        for read, outcome in enumerate(work(counted()), 1):
+            rate, faces = read / (time.monotonic() - self.started), self.emotions.total()
+            self._progress.update(self._task, completed=plan.found - due + read, rate=rate, faces=faces)
+            yield outcome
+
+    def _count(self, plan: Plan) -> None:
+        with suppress(RootError):  # the plan itself says so
+            self._progress.update(self._task, total=plan.count())
 
     def add(self, outcome: Outcome, emotions: Iterable[str]) -> None:
         """Count an image that is done, with the emotions of its faces."""
@@ -89,11 +106,9 @@ class RunReport:
             self.seconds[stage] += seconds
         if outcome.status is Status.CRASHED:
             log.warning("%s/%s: %s", *outcome.found.key, outcome.error)
-        faces = self.emotions.total()
-        self._progress.update(self._task, completed=self.images, total=self._planned, rate=self.rate, faces=faces)
         if not self.bar and time.monotonic() - self._logged >= _LOG_EVERY_SECONDS:
             self._logged = time.monotonic()
-            log.info("%d images done, %.1f images/s, %d faces", self.images, self.rate, faces)
+            log.info("%d images done, %.1f images/s, %d faces", self.images, self.rate, self.emotions.total())
 
     def as_json(self) -> dict[str, Any]:
         """The counts and seconds as run.json has them."""
