@@ -12,6 +12,7 @@ import typer
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
 from batch.walk import WalkSettings
 from jobs.annotation import AnnotationSettings, annotation_job
+from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.run_report import RunReport
@@ -34,14 +35,6 @@ class DetectorName(StrEnum):
 
     CASCADE = "cascade"
     YUNET = "yunet"
-
-
-class Device(StrEnum):
-    """Where the CNN runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    GPU = "gpu"
 
 
 @app.command()

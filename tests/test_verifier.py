@@ -31,7 +31,10 @@ def test_no_face_where_there_is_none(detect_size: int, tmp_path: Path) -> None:
     assert len(faces) == 0
 
 
-@pytest.mark.parametrize("scale", [0.5, 1, 4])
+TIGHT = pytest.mark.xfail(strict=True, reason="on large faces the box left is too tight: overlap 0.46")
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, pytest.param(4, marks=TIGHT)])
 def test_one_face_where_there_is_one(scale: float, tmp_path: Path) -> None:
     """The astronaut's face is found once, where it is, at any size of the photograph."""
     (tmp_path / "photos").mkdir()
@@ -41,7 +44,7 @@ def test_one_face_where_there_is_one(scale: float, tmp_path: Path) -> None:
     _, faces = tables(tmp_path / "out")
     boxes = faces[["x", "y", "width", "height"]].to_numpy()
     assert len(faces) == 1
-    assert overlaps(FACE * scale, boxes).max() > 0.4
+    assert overlaps(FACE * scale, boxes).max() > 0.5
     assert faces["face_score"].iloc[0] > 0.9
 
 
