@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from batch.boxes import as_box, overlaps
-from batch.crop import CONTEXT, crop_faces
+from batch.crop import cut_patches, verifier_crops
 from batch.decode import read_photograph
 from batch.settings import WorkerSettings
 from batch.worker import shared_detector, shrunken
@@ -44,7 +44,7 @@ def mine_photograph(
     boxes = np.concatenate([proposals, others])
     fit = overlaps(boxes, faces).max(axis=1, initial=0)
     across = gray.shape[1] / photograph.width
-    crops = crop_faces(gray, [as_box(box * across) for box in boxes], CONTEXT)
+    crops = verifier_crops(cut_patches(gray, [as_box(box * across) for box in boxes]))
     return MinedPhotograph(path, boxes, crops, fit, np.arange(len(boxes)) < len(proposals))
 
 

@@ -61,7 +61,8 @@ class Outcome:
 
     ``width``, ``height`` and ``boxes`` are in pixels of the upright full-size image; ``crops`` is (faces, 48, 48)
     uint8 gray, in the order of ``boxes``; ``probabilities`` (faces, labels) is None until the CNN has seen them.
-    ``wide_crops`` (faces, 48, 48), with some of the surroundings, are there as long as the faces are to be verified.
+    As long as the faces are to be verified there are ``patches`` (faces, 72, 72) instead of crops: the boxes with
+    their surroundings.
     ``seconds`` is the time spent by stage in the worker.
     """
 
@@ -73,6 +74,6 @@ class Outcome:
     taken_at: datetime | None = None
     boxes: tuple[Box, ...] = ()
     crops: np.ndarray = field(default_factory=lambda: np.empty((0, 48, 48), np.uint8))
-    wide_crops: np.ndarray | None = None
+    patches: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from typing import Any
 
 from batch.errors import DetectorError
 
-DETECTOR_VERSION = 2
+DETECTOR_VERSION = 3
 """Raised whenever the same settings would give other boxes."""
 
 THRESHOLDS = {"cascade": 0.69, "yunet": 0.6}

@@ -4,32 +4,44 @@ from dataclasses import replace
 
 import numpy as np
 
-from batch.boxes import shares_of_smaller, strongest
+from batch.boxes import as_box, overlaps, shares_of_smaller, strongest
+from batch.crop import crop_from_patch
 from batch.outcome import Outcome, Status
 
 _OVERLAP = 0.5
 """Boxes are one face if more of the smaller one lies in the other: mouth and eyes are no faces of their own."""
+_AGREE = 0.4
+"""Boxes that overlap a face's most probable one by more (intersection over union) have a say in where it is."""
 
 
-def merged(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Indices of the boxes (N, 4) that are left, the best of each face, best first."""
-    return strongest(boxes, scores, _OVERLAP, shares_of_smaller)
+def merged(boxes: np.ndarray, probabilities: np.ndarray, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Merge proposals (N, 4) into one box per face: indices of the best proposal of each, best first, and the boxes.
+
+    A face is where the proposals around its best one are on average, weighted by their probabilities (N,): its box
+    moves less with the raster of the windows than any of them.
+    """
+    likely = np.flatnonzero(probabilities >= threshold)
+    best = likely[strongest(boxes[likely], probabilities[likely], _OVERLAP, shares_of_smaller)]
+    weights = np.where(overlaps(boxes[best], boxes) > _AGREE, probabilities, 0)
+    weights[np.arange(len(best)), best] += 1e-6
+    weights /= weights.sum(axis=1, keepdims=True)
+    return best, weights @ boxes
 
 
 def keep_faces(outcome: Outcome, probabilities: np.ndarray, threshold: float) -> Outcome:
-    """Leave ``outcome`` those of its boxes that are faces with a probability (N,) of at least ``threshold``.
+    """Leave ``outcome`` its faces: the proposals with a probability (N,) of at least ``threshold``, merged, cut out.
 
-    Of boxes that overlap the most probable one is left; without any the status is NO_FACE.
+    Without any the status is NO_FACE.
     """
-    if not outcome.boxes:
-        return replace(outcome, wide_crops=None)
-    boxes = np.array([box[:4] for box in outcome.boxes])
-    likely = np.flatnonzero(probabilities >= threshold)
-    kept = likely[merged(boxes[likely], probabilities[likely])]
+    if not outcome.boxes or outcome.patches is None:
+        return replace(outcome, patches=None)
+    best, places = merged(np.array([box[:4] for box in outcome.boxes]), probabilities, threshold)
+    faces = [as_box(place, float(probabilities[index])) for place, index in zip(places, best, strict=True)]
+    cut = [crop_from_patch(outcome.patches[i], outcome.boxes[i], face) for i, face in zip(best, faces, strict=True)]
     return replace(
         outcome,
-        status=Status.OK if len(kept) else Status.NO_FACE,
-        boxes=tuple(outcome.boxes[index]._replace(score=float(probabilities[index])) for index in kept),
-        crops=outcome.crops[kept],
-        wide_crops=None,
+        status=Status.OK if faces else Status.NO_FACE,
+        boxes=tuple(faces),
+        crops=np.stack(cut) if cut else outcome.crops[:0],
+        patches=None,
     )

@@ -6,7 +6,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from batch.crop import CONTEXT, crop_faces
+from batch.crop import crop_faces, cut_patches
 from batch.decode import ImageError, Photograph, read_photograph
 from batch.detect import Detector, build_detector
 from batch.outcome import Box, Found, Outcome, Status
@@ -27,7 +27,7 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
         seconds = {"decode": time.perf_counter() - started}
         return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds)
     decoded = time.perf_counter()
-    boxes, crops, wide_crops = find_faces(photograph, shared_detector(settings.detector), settings.detector)
+    boxes, crops, patches = find_faces(photograph, shared_detector(settings.detector), settings.detector)
     seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
     return Outcome(
         found,
@@ -37,15 +37,15 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
         taken_at=photograph.taken_at,
         boxes=tuple(boxes),
         crops=crops,
-        wide_crops=wide_crops if settings.detector.verified else None,
+        patches=patches,
         seconds=seconds,
     )
 
 
 def find_faces(
     photograph: Photograph, detector: Detector, settings: DetectorSettings
-) -> tuple[list[Box], np.ndarray, np.ndarray]:
-    """Detect on a shrunken image, cut out of the decoded one: boxes in full-size pixels, crops, crops with context."""
+) -> tuple[list[Box], np.ndarray, np.ndarray | None]:
+    """Detect on a shrunken image, cut out of the decoded one: boxes in full-size pixels, their crops, or patches."""
     gray = photograph.gray
     rows, columns = gray.shape
     seen = shrunken(gray, settings.detect_size)
@@ -55,8 +55,9 @@ def find_faces(
         found = [box for box in found if box.score >= settings.threshold]
     decoded = [_scaled(box, across, down) for box in found]
     boxes = [_scaled(box, photograph.width / columns, photograph.height / rows) for box in decoded]
-    wide_crops = crop_faces(gray, decoded if settings.verified else [], CONTEXT)
-    return boxes, crop_faces(gray, decoded), wide_crops
+    if settings.verified:
+        return boxes, crop_faces(gray, []), cut_patches(gray, decoded)
+    return boxes, crop_faces(gray, decoded), None
 
 
 def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:

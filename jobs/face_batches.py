@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from batch.crop import verifier_crops
 from batch.outcome import Outcome
 from batch.verification import keep_faces
 
@@ -32,12 +33,12 @@ def verify_faces(outcomes: Iterable[Outcome], predict: Predict, batch_size: int,
 
     ``predict`` gives (N, 2), the second column being the probability of a face.
     """
-    for outcome, rows in predicted(outcomes, _wide_crops, predict, batch_size):
+    for outcome, rows in predicted(outcomes, _to_verify, predict, batch_size):
         yield keep_faces(outcome, rows[:, 1], threshold) if rows is not None else outcome
 
 
-def _wide_crops(outcome: Outcome) -> np.ndarray:
-    return outcome.crops[:0] if outcome.wide_crops is None else outcome.wide_crops
+def _to_verify(outcome: Outcome) -> np.ndarray:
+    return outcome.crops[:0] if outcome.patches is None else verifier_crops(outcome.patches)
 
 
 def predicted(

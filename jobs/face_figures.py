@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from batch.boxes import as_box
-from batch.crop import CONTEXT, crop_faces
+from batch.crop import cut_patches, verifier_crops
 from batch.decode import read_photograph
 from batch.detection_metrics import Matches, curve
 from model.face_pictures import draw_curve, draw_recall_by_size, draw_sheet
@@ -16,13 +16,17 @@ _PRECISION, _SHEET = 0.95, 64
 
 @dataclass(frozen=True)
 class ValidatedPhotograph:
-    """A photograph held out: its true faces (F, 4), and the crops and scores (N,) of the boxes left after merging."""
+    """A photograph held out: its true faces (F, 4), and the crops and scores (N,) of the boxes left after merging.
+
+    ``best`` (N,) tells which proposal was the best of each.
+    """
 
     path: str
     faces: np.ndarray
     crops: np.ndarray
     scores: np.ndarray
     matches: Matches
+    best: np.ndarray
 
 
 def draw_figures(root: Path, photographs: list[ValidatedPhotograph], folder: Path) -> None:
@@ -60,6 +64,6 @@ def _misses(root: Path, photographs: list[ValidatedPhotograph], threshold: float
     crops, titles = [], []
     for path, face, score in missed[:_SHEET]:
         photograph = read_photograph(root / path, 10**9, 10**5)
-        crops.append(crop_faces(photograph.gray, [as_box(face)], CONTEXT)[0])
+        crops.append(verifier_crops(cut_patches(photograph.gray, [as_box(face)]))[0])
         titles.append(f"{score:.2f}" if score > 1e-6 else "not proposed")
     return crops, titles

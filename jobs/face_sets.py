@@ -64,7 +64,7 @@ def _mine(root: Path, path: str, faces: np.ndarray, settings: WorkerSettings, ev
         return mined
     rng = np.random.default_rng(list(path.encode()))
     negatives = rng.permutation(np.flatnonzero(mined.fit < 0.3))[:NEGATIVES]
-    kept = np.sort(np.concatenate([np.flatnonzero(mined.fit >= 0.5), negatives]))
+    kept = np.sort(np.concatenate([np.flatnonzero(mined.fit >= 0.3), negatives]))
     return MinedPhotograph(path, mined.boxes[kept], mined.crops[kept], mined.fit[kept], mined.proposed[kept])
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from batch.crop import CONTEXT
-from batch.detection_metrics import Matches, curve, match
+from batch.detection_metrics import curve, match
 from batch.mining import MinedPhotograph
 from batch.settings import WorkerSettings
 from batch.verification import merged
@@ -29,6 +29,8 @@ log = logging.getLogger("annotate.train")
 PRECISION = 0.95
 _BARE = 0.15
 """Share of the crops that are trained on without their surroundings."""
+_BESIDE, _ON = 0.3, 0.5
+"""Intersections over union of a box with a face below which it is beside the face, and above which it is on it."""
 
 
 @dataclass(frozen=True)
@@ -93,24 +95,28 @@ def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) ->
 
 
 def _training_set(job: FaceTraining, mined: list[MinedPhotograph]) -> LabelledCrops:
-    """Proposals that fit a face well or not at all; FER2013's faces, half as many at most as the others."""
+    """What was mined, and FER2013's faces."""
     crops = np.concatenate([photograph.crops for photograph in mined])
-    is_face = np.concatenate([photograph.fit for photograph in mined]) >= 0.5
+    faceness = _faceness(mined)
     rng = np.random.default_rng(job.settings.seed)
     bare = rng.random(len(crops)) < _BARE
     crops[bare] = without_surroundings(crops[bare], CONTEXT)
     if job.faces is not None:
         faces = read_fer2013(job.faces)["Training"].images
-        drawn = rng.permutation(len(faces))[: round(_BARE * is_face.sum())]
+        drawn = rng.permutation(len(faces))[: round(_BARE * (faceness >= 0.5).sum())]
         crops = np.concatenate([crops, tight_faces(faces[drawn], CONTEXT)])
-        is_face = np.concatenate([is_face, np.ones(len(drawn), bool)])
-    return face_crops(crops, is_face)
+        faceness = np.concatenate([faceness, np.ones(len(drawn))])
+    return face_crops(crops, faceness)
 
 
 def _validation_set(held_out: list[MinedPhotograph]) -> LabelledCrops:
-    fit = np.concatenate([photograph.fit for photograph in held_out])
-    clear = (fit >= 0.5) | (fit < 0.3)
-    return face_crops(np.concatenate([photograph.crops for photograph in held_out])[clear], fit[clear] >= 0.5)
+    return face_crops(np.concatenate([photograph.crops for photograph in held_out]), _faceness(held_out))
+
+
+def _faceness(mined: list[MinedPhotograph]) -> np.ndarray:
+    """1 for a box on a face, 0 for one beside it, between the two in between: so the best box has the best score."""
+    fit = np.concatenate([photograph.fit for photograph in mined])
+    return np.clip((fit - _BESIDE) / (_ON - _BESIDE), 0, 1)
 
 
 def _calibrated(
@@ -119,24 +125,31 @@ def _calibrated(
     """Calibrate on the boxes that are left of the photographs held out once the overlapping ones are merged."""
     margins = face_margins(trained, np.concatenate([photograph.crops for photograph in held_out]))
     each = np.split(margins, np.cumsum([len(photograph.boxes) for photograph in held_out])[:-1])
-    kept = [merged(m.boxes, margin) for m, margin in zip(held_out, each, strict=True)]
-    matched = [
-        match(m.boxes[k], margin[k], known[m.path].faces, known[m.path].long_side)
-        for m, margin, k in zip(held_out, each, kept, strict=True)
-    ]
-    left, hits = np.concatenate([m[k] for m, k in zip(each, kept, strict=True)]), _hits(matched)
-    slope, intercept = platt_scaling(left[hits >= 0], hits[hits >= 0] == 1)
+    first = _merged(held_out, [_sigmoid(margin) for margin in each], known)
+    margins, hits = np.concatenate([margin[p.best] for margin, p in zip(each, first, strict=True)]), _hits(first)
+    slope, intercept = platt_scaling(margins[hits >= 0], hits[hits >= 0] == 1)
+    shipped = calibrated_network(trained, slope, intercept)
+    photographs = _merged(held_out, [_sigmoid(slope * margin + intercept) for margin in each], known)
+    return shipped, photographs
+
+
+def _merged(
+    held_out: list[MinedPhotograph], probabilities: list[np.ndarray], known: dict[str, KnownFaces]
+) -> list[ValidatedPhotograph]:
+    """The photographs held out, with the boxes left of them after merging and what those hit."""
     photographs = []
-    for m, margin, k, matches in zip(held_out, each, kept, matched, strict=True):
-        scores = _sigmoid(slope * margin[k] + intercept)
-        found = _sigmoid(slope * matches.score + intercept)
-        scored = Matches(matches.hit, matches.asked, found)
-        photographs.append(ValidatedPhotograph(m.path, known[m.path].faces, m.crops[k], scores, scored))
-    return calibrated_network(trained, slope, intercept), photographs
+    for mined, probability in zip(held_out, probabilities, strict=True):
+        best, boxes = merged(mined.boxes, probability)
+        truth = known[mined.path]
+        matches = match(boxes, probability[best], truth.faces, truth.long_side)
+        photographs.append(
+            ValidatedPhotograph(mined.path, truth.faces, mined.crops[best], probability[best], matches, best)
+        )
+    return photographs
 
 
-def _hits(matched: list[Matches]) -> np.ndarray:
-    return np.concatenate([matches.hit for matches in matched])
+def _hits(photographs: list[ValidatedPhotograph]) -> np.ndarray:
+    return np.concatenate([photograph.matches.hit for photograph in photographs])
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:

@@ -58,14 +58,14 @@ def _draw_one(rng: np.random.Generator, plain: bool) -> tuple[np.ndarray, ...]:
     size = CROP_SIZE * (0.15 + 0.25 * u[:2])
     corner = u[2:4] * CROP_SIZE - size / 2
     hole = np.array([*corner, *(corner + size), 255 * u[4]]) * (u[5] < 0.4)
-    noise = rng.standard_normal((CROP_SIZE, CROP_SIZE, 1), "float32") * (NOISE_LEVELS * u[6] * (u[7] < 0.3))
+    noise = rng.standard_normal((CROP_SIZE, CROP_SIZE, 1), "float32") * (NOISE_LEVELS * u[6] * (u[7] < 0.2))
     return (
         _inverse_affine(u[8:15]),
         0.7 + 0.6 * u[15],
         60 * (u[16] - 0.5),
-        u[17] * (u[18] < 0.6),
+        u[17] * (u[18] < 0.3),
         noise,
-        np.asarray(3 * rng.random() * (u[19] < 0.3)),
+        np.asarray(3 * rng.random() * (u[19] < 0.2)),
         hole,
     )
 

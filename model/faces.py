@@ -12,15 +12,15 @@ from model.training import TrainingSettings, train
 _AT_A_TIME = 4096
 
 
-def face_crops(crops: np.ndarray, is_face: np.ndarray) -> LabelledCrops:
-    """Crops (N, 48, 48) and whether each holds a face (N,), as a data set of two labels.
+def face_crops(crops: np.ndarray, faceness: np.ndarray) -> LabelledCrops:
+    """Crops (N, 48, 48) and how much of a face each is (N,), 0 to 1, as a data set of two labels.
 
     Both labels weigh the same in the whole, however many crops each has.
     """
-    truth = is_face.astype(int)
+    truth = (faceness >= 0.5).astype(int)
     share = np.bincount(truth, minlength=2) / max(1, len(truth))
     weights = (0.5 / np.maximum(share, 1e-6))[truth].astype("float32")
-    targets = np.eye(2, dtype="float32")[truth]
+    targets = np.column_stack([1 - faceness, faceness]).astype("float32")
     return LabelledCrops(crops, FACE_LABELS, {"face": targets}, {"face": weights}, {"face": truth})
 
 
@@ -58,14 +58,13 @@ def train_verifier(
 
 
 def face_margins(trained: keras.Model, crops: np.ndarray) -> np.ndarray:
-    """By how much the logit of a face exceeds that of no face, (N,), in the mean of each crop and its mirror image."""
-    margins = np.zeros(len(crops))
+    """By how much the logit of a face exceeds that of no face, (N,)."""
+    margins = []
     for start in range(0, len(crops), _AT_A_TIME):
         pixels = crops[start : start + _AT_A_TIME, ..., None].astype("float32")
-        for view in (pixels, pixels[:, :, ::-1]):
-            logits = np.asarray(trained.predict(view, batch_size=256, verbose=0)["face"], float)
-            margins[start : start + _AT_A_TIME] += (logits[:, 1] - logits[:, 0]) / 2
-    return margins
+        logits = np.asarray(trained.predict(pixels, batch_size=256, verbose=0)["face"], float)
+        margins.append(logits[:, 1] - logits[:, 0])
+    return np.concatenate([np.zeros(0), *margins])
 
 
 def platt_scaling(margins: np.ndarray, is_face: np.ndarray, steps: int = 50) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Proposals become faces."""
 
 import numpy as np
+import pytest
 
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.verification import keep_faces
@@ -9,16 +10,19 @@ BOXES = (Box(0, 0, 10, 10, 0.9), Box(1, 1, 10, 10, 0.1), Box(40, 0, 20, 20, 0.5)
 
 
 def proposed() -> Outcome:
-    crops = np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((4, 48, 48), np.uint8)
-    return Outcome(Found(Key("r", "p"), 1, 1), Status.OK, boxes=BOXES, crops=crops, wide_crops=crops)
+    patches = 10 * np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((4, 72, 72), np.uint8)
+    return Outcome(Found(Key("r", "p"), 1, 1), Status.OK, boxes=BOXES, patches=patches)
 
 
 def test_probable_boxes_stay_and_overlapping_ones_merge() -> None:
-    """The most probable of overlapping boxes stays with its crop, improbable ones go; scores are the verifier's."""
+    """A face is the mean of its boxes by probability, improbable ones go; scores are the verifier's."""
     kept = keep_faces(proposed(), np.array([0.6, 0.8, 0.2, 0.7]), 0.5)
     assert [box.score for box in kept.boxes] == [0.8, 0.7]
-    assert kept.crops[:, 0, 0].tolist() == [1, 3]
-    assert (kept.status, kept.wide_crops) == (Status.OK, None)
+    assert kept.boxes[0][:4] == pytest.approx((0.8 / 1.4, 0.8 / 1.4, 10, 10), abs=1e-5)
+    assert kept.boxes[1][:4] == pytest.approx(BOXES[3][:4])
+    assert kept.crops.shape == (2, 48, 48)
+    assert kept.crops[:, 0, 0].tolist() == [10, 30]
+    assert (kept.status, kept.patches) == (Status.OK, None)
 
 
 def test_none_left_is_no_face() -> None:

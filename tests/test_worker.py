@@ -35,7 +35,8 @@ def test_boxes_are_in_full_size_pixels(scale: float, tmp_path: Path) -> None:
     found = outcome(astronaut().resize((size, size)), tmp_path / "a.jpg")
     assert (found.status, found.width) == (Status.OK, size)
     assert any(overlaps_face(box, scale) for box in found.boxes)
-    assert found.crops.shape == found.wide_crops.shape == (len(found.boxes), 48, 48)
+    assert found.patches.shape == (len(found.boxes), 72, 72)
+    assert found.crops.shape == (0, 48, 48)
 
 
 def test_crops_are_sharper_than_the_detectors_image(tmp_path: Path) -> None:
@@ -44,9 +45,9 @@ def test_crops_are_sharper_than_the_detectors_image(tmp_path: Path) -> None:
     wide.paste(astronaut(), (700, 700))
     found = outcome(wide, tmp_path / "a.png")
     face = next(i for i, box in enumerate(found.boxes) if overlaps_face(box._replace(x=box.x - 700, y=box.y - 700)))
-    crop = found.crops[face].astype(float)
-    small = Image.fromarray(found.crops[face]).resize((32, 32)).resize((48, 48))
-    assert np.abs(crop - np.asarray(small, float)).mean() > 3
+    patch = found.patches[face].astype(float)
+    small = Image.fromarray(found.patches[face]).resize((48, 48)).resize((72, 72))
+    assert np.abs(patch - np.asarray(small, float)).mean() > 3
 
 
 def test_image_without_a_face(tmp_path: Path) -> None:

@@ -21,13 +21,13 @@ class Cascade:
 
     STAGES = 12
     """How many of the 20 stages are asked."""
-    SCALE_FACTOR = 1.15
+    SCALE_FACTOR = 1.2
     SMALLEST = 20
     """Smallest window, in pixels of the image that the detector sees: the one that the cascade was trained on."""
-    OVERLAP = 0.5
+    OVERLAP = 0.65
     """Of two windows that overlap by more (intersection over union), the one with fewer votes is dropped."""
 
-    MOST = 1 / 5
+    MOST = 1 / 2
     """Boxes at most, those with most votes, per pixel of the long side of the image that the detector sees."""
 
     def __init__(self) -> None:

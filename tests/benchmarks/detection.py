@@ -55,10 +55,9 @@ def verified(photographs: list[Photograph], settings: DetectorSettings, verifier
 
     def proposed() -> Iterator[Outcome]:
         for number, photograph in enumerate(photographs):
-            boxes, crops, wide_crops = find_faces(photograph, detector, settings)
+            boxes, crops, patches = find_faces(photograph, detector, settings)
             found = Found(Key("", str(number)), 0, 0)
-            wide = wide_crops if settings.verified else None
-            yield Outcome(found, Status.OK, boxes=tuple(boxes), crops=crops, wide_crops=wide)
+            yield Outcome(found, Status.OK, boxes=tuple(boxes), crops=crops, patches=patches)
 
     started = time.process_time()
     outcomes = proposed()
