@@ -77,3 +77,8 @@ class Outcome:
     patches: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def largest_first(self) -> list[int]:
+        """Indices of the faces in the order in which they are numbered."""
+        return sorted(range(len(self.boxes)), key=lambda i: (-self.boxes[i].width * self.boxes[i].height, i))

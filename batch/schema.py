@@ -84,8 +84,7 @@ def face_rows(outcomes: Iterable[Outcome], labels: tuple[str, ...]) -> pa.Table:
 def _face_rows(outcome: Outcome, labels: tuple[str, ...]) -> Iterable[dict[str, Any]]:
     if outcome.probabilities is None:
         return
-    by_size = sorted(range(len(outcome.boxes)), key=lambda i: (-outcome.boxes[i].width * outcome.boxes[i].height, i))
-    for number, index in enumerate(by_size):
+    for number, index in enumerate(outcome.largest_first):
         box, probabilities = outcome.boxes[index], outcome.probabilities[index]
         best = int(probabilities.argmax())
         yield {

@@ -60,6 +60,10 @@ def annotate(
         float | None, typer.Option(min=0, max=1, metavar="P", help=_THRESHOLD_HELP)
     ] = DetectorSettings.face_threshold,
     device: Annotated[Device, typer.Option(help="Where the CNN runs; gpu fails where there is none.")] = Device.AUTO,
+    crops: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a crop of each face, too, in a folder of its emotion, to be sorted."),
+    ] = None,
     without_neutral: Annotated[
         bool, typer.Option("--without-neutral", help="The six universal emotions alone, renormalised.")
     ] = False,
@@ -118,6 +122,7 @@ def annotate(
         rescan=rescan,
         retry_failed=retry_failed,
         prune=prune,
+        crops=_outside(crops.absolute(), roots) if crops else None,
     )
     report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
     with exit_codes(), report, annotation_job(settings, report, dry_run) as job:
@@ -130,6 +135,14 @@ def annotate(
     if strict and (report.failed or job.plan.unlistable):
         log.error("%d images of this run could not be read (--strict)", report.failed)
         raise typer.Exit(FAILED_IMAGES)
+
+
+def _outside(folder: Path, roots: list[Path]) -> Path:
+    """The folder, unless it lies within a root: the next run would take what is in it for photographs."""
+    for root in roots:
+        if folder.resolve().is_relative_to(root.resolve()):
+            raise typer.BadParameter(f"{folder} lies within {root}; name a folder outside.", param_hint="--crops")
+    return folder
 
 
 def _distinct(roots: list[Path]) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from batch.checkpoints import Checkpoints
+from batch.crop_files import CropFiles
 from batch.errors import OutputError
 from batch.files import write_durably
 from batch.lock import hold
@@ -48,6 +49,8 @@ class AnnotationSettings:
     retry_failed: bool = False
     rescan: bool = False
     prune: bool = False
+    crops: Path | None = None
+    """Folder for a crop of each face, in a folder of its emotion."""
 
 
 class AnnotationJob:
@@ -69,6 +72,7 @@ class AnnotationJob:
         }
         self.snapshot: Snapshot = read_snapshot(settings.output)
         self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
+        self.crop_files = CropFiles(settings.crops, settings.roots, self.labels) if settings.crops else None
         published = known_images([self.snapshot.images] if self.snapshot.identity else [])
         self.plan = Plan(
             settings.roots,
@@ -87,6 +91,8 @@ class AnnotationJob:
             self.checkpoints.clear()
         try:
             for outcome in self._annotated():
+                if self.crop_files is not None:
+                    self.crop_files.write(outcome)
                 self.checkpoints.add(outcome)
                 self.report.add(outcome, self._emotions(outcome))
         finally:
@@ -142,6 +148,8 @@ class AnnotationJob:
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
             log.info("nothing new: %d images are all known", self.plan.found)
+            if self.settings.crops is not None:
+                log.warning("--crops writes the faces of images annotated in this run; for all of them say --rescan")
             return None
         if self.snapshot.identity and not self._same_identity and self.plan.left_over:
             log.info("%d images are still to do before the new tables replace the old ones", self.plan.left_over)
@@ -176,10 +184,13 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
 
 
 def _check_labels(card: ModelCard) -> None:
-    """Raise ModelError if a label has the name of another column."""
+    """Raise ModelError if a label has the name of another column, or cannot be the name of a folder."""
     taken = {*faces_schema(()).names} & {*card.labels}
     if taken:
         raise ModelError(f"{card.path}: {', '.join(sorted(taken))} cannot be a label, as a column has that name.")
+    for label in card.labels:
+        if "/" in label or "\0" in label or label.startswith("."):
+            raise ModelError(f"{card.path}: {label!r} cannot be a label: expected a name without / and leading dots.")
 
 
 def _check_other_roots(job: AnnotationJob) -> None:

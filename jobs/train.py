@@ -63,6 +63,9 @@ def emotions(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
     ] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Model to go on from, such as the one that ships.")
+    ] = None,
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Paint the variants of a few images as a PNG, and do no more.")
     ] = None,
@@ -96,7 +99,9 @@ def emotions(
             patience=patience,
             seed=seed,
         )
-        job = EmotionTraining(faces, votes, output, settings, mixed_precision, resume, own_labels, shares, device)
+        job = EmotionTraining(
+            faces, votes, output, settings, mixed_precision, resume, own_labels, shares, device, start_from
+        )
         if preview is not None:
             preview_variants(job, preview)
             return

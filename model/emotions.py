@@ -12,14 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from model.bundle import save_bundle
+from model.bundle import load_network, read_card, save_bundle
 from model.crops import LabelledCrops
 from model.datasets import read_parts
 from model.device import choose_device, compute_reproducibly
 from model.errors import DataError
 from model.evaluation import Predictions, predictions
 from model.metrics import Figures
-from model.network import inference_network, training_network
+from model.network import inference_network, start_from, training_network
 from model.pictures import write_pictures
 from model.split import split_parts
 from model.training import TrainingSettings, calibrate_temperature, train
@@ -45,6 +45,8 @@ class EmotionTraining:
     head_shares: dict[str, float] = field(default_factory=dict)
     """How much each labelling's head counts in the model (sum 1); empty: the crowd votes alone, if there are any."""
     device: str = "auto"
+    start_from: Path | None = None
+    """A model of this network to go on from, instead of random weights."""
 
 
 def train_emotions(job: EmotionTraining, callbacks: tuple[keras.callbacks.Callback, ...] = ()) -> Figures:
@@ -52,7 +54,7 @@ def train_emotions(job: EmotionTraining, callbacks: tuple[keras.callbacks.Callba
 
     Raises DataError, TrainingError or DeviceError if the data, the checkpoint or the machine lack what is needed.
     """
-    device = choose_device(job.device)
+    device, start = choose_device(job.device), read_card(job.start_from) if job.start_from else None
     compute_reproducibly()
     crops, validation = _read(job)
     shares = _shares(job, crops)
@@ -61,8 +63,16 @@ def train_emotions(job: EmotionTraining, callbacks: tuple[keras.callbacks.Callba
     keras.utils.set_random_seed(job.settings.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if job.mixed_precision else "float32")
     trained = training_network(crops.targets, len(crops.labels))
+    if start is not None:
+        start_from(trained, load_network(start), start.labels == crops.labels)
     history = train(
-        trained, crops, validation, job.settings, checkpoint, (*callbacks, *_callbacks(job, crops, validation))
+        trained,
+        crops,
+        validation,
+        job.settings,
+        checkpoint,
+        (*callbacks, *_callbacks(job, crops, validation)),
+        start.sha256 if start else None,
     )
     keras.mixed_precision.set_global_policy("float32")
     network, answers = _finish(trained, validation, shares)
@@ -110,11 +120,13 @@ def _log_sizes(crops: LabelledCrops, validation: LabelledCrops, copies: int, dev
 
 
 def _prepare(job: EmotionTraining) -> Path:
-    """Make the output's folder and, unless training goes on, remove what an earlier training left; the checkpoint."""
+    """Make the output's folder and, unless training goes on, put aside an earlier training's checkpoint; its place."""
     job.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = job.output.with_suffix(".checkpoint.npz")
     if not job.resume:
-        checkpoint.unlink(missing_ok=True)
+        if checkpoint.exists():
+            aside = checkpoint.replace(checkpoint.with_suffix(".previous.npz"))
+            log.warning("not going on from the checkpoint there was (--resume would); it is kept as %s", aside)
         for events in job.output.with_suffix(".tensorboard").rglob("events.out.tfevents.*"):
             events.unlink()
     elif not checkpoint.exists():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from model.network import CROP_SIZE, normalised_conv, without_normalisation
+from model.network import CROP_SIZE, normalised_conv, trunk_of
 
 FACE_LABELS = ("no face", "face")
 
@@ -24,11 +24,10 @@ def calibrated_network(trained: keras.Model, slope: float, intercept: float) -> 
     Where the trained network's logits differ by d, the probability of a face is the sigmoid of ``slope`` * d +
     ``intercept`` (Platt 1999); as the head is linear, that is folded into its weights.
     """
-    logits = trained.get_layer("face")
-    trunk = without_normalisation(keras.Model(trained.input, logits.input))
+    trunk = trunk_of(trained, "face")
     head = layers.Dense(2, activation="softmax", dtype="float32", name="probabilities")
     shipped = keras.Model(trunk.input, head(trunk.output), name="faces")
-    kernel, bias = logits.get_weights()
+    kernel, bias = trained.get_layer("face").get_weights()
     face, none = slope * (kernel[:, 1] - kernel[:, 0]), np.zeros(len(kernel))
     head.set_weights([np.column_stack([none, face]), np.array([0.0, slope * (bias[1] - bias[0]) + intercept])])
     return shipped

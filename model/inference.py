@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from model.bundle import ModelCard, load_network
-from model.network import CROP_SIZE
+from model.network import CROP_SIZE, without_normalisation
 
 
 class Classifier:
@@ -13,7 +13,7 @@ class Classifier:
 
     def __init__(self, card: ModelCard, batch_size: int) -> None:
         self.labels, self.batch_size = card.labels, batch_size
-        self._network: Any = load_network(card)
+        self._network: Any = without_normalisation(load_network(card))
         self._network.compile(jit_compile=False)
 
     def predict(self, crops: np.ndarray) -> np.ndarray:

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 import keras
 from keras import layers
 
+from model.errors import TrainingError
+
 CROP_SIZE = 48
 """Side of the square gray crop that every network of this project takes, in pixels (FER2013's format)."""
 
-_NORM = "_norm"
+_NORM, _HEAD = "_norm", "probabilities"
 
 
 def training_network(labellings: Iterable[str], labels: int) -> keras.Model:
@@ -27,43 +29,73 @@ def inference_network(trained: keras.Model, shares: dict[str, float], temperatur
     ``temperature``; as heads are linear, that is one head.
     """
     heads = {name: trained.get_layer(name) for name in shares}
-    first = next(iter(heads.values()))
-    trunk = without_normalisation(keras.Model(trained.input, first.input))
-    head = layers.Dense(first.units, activation="softmax", dtype="float32", name="probabilities")
+    trunk = trunk_of(trained, next(iter(heads)))
+    head = layers.Dense(next(iter(heads.values())).units, activation="softmax", dtype="float32", name=_HEAD)
     network = keras.Model(trunk.input, head(trunk.output), name="emotions")
     for index, target in enumerate(head.weights):
         target.assign(sum(share * heads[name].weights[index] for name, share in shares.items()) / temperature)
     return network
 
 
-def without_normalisation(trained: keras.Model) -> keras.Model:
-    """The same function in float32, with each batch normalisation folded into the convolution before it.
+def start_from(network: keras.Model, shipped: keras.Model, same_labels: bool) -> None:
+    """Give a training network the weights of one that ``inference_network`` made, heads too if the labels are the same.
 
-    For networks made with ``normalised_conv``. Saves a pass over every feature map, and runtimes fuse the rest.
+    Raises TrainingError if that network is built otherwise.
     """
+    trunk, head = shipped.layers[:-1], shipped.layers[-1]
+    theirs = [weight for layer in trunk for weight in layer.get_weights()]
+    ours = [weight for layer in network.layers if layer.name not in network.output for weight in layer.weights]
+    if [weight.shape for weight in theirs] != [tuple(weight.shape) for weight in ours]:
+        raise TrainingError("The model to start from is not one of this network's. Take the one that ships, or yours.")
+    for target, weight in zip(ours, theirs, strict=True):
+        target.assign(weight)
+    if same_labels:
+        for name in network.output:
+            network.get_layer(name).set_weights(head.get_weights())
+
+
+def trunk_of(trained: keras.Model, head: str) -> keras.Model:
+    """What a training network has below the head of that name, copied, in float32."""
+    trunk = keras.Model(trained.input, trained.get_layer(head).input)
+    copied = keras.models.clone_model(trunk, clone_function=_in_float32)
+    copied.set_weights(trunk.get_weights())
+    return copied
+
+
+def without_normalisation(network: keras.Model) -> keras.Model:
+    """The same function with each batch normalisation of ``normalised_conv`` folded into its convolution.
+
+    Saves a pass over every feature map, and lets runtimes fuse what is left.
+    """
+    norms = {layer.name for layer in network.layers if layer.name.endswith(_NORM)}
+    if not norms:
+        return network
 
     def folded(layer: keras.Layer) -> keras.Layer:
-        if isinstance(layer, layers.BatchNormalization):
-            return layers.Identity(name=layer.name, dtype="float32")
-        config = layer.get_config() | {"dtype": "float32"}
-        if isinstance(layer, layers.Conv2D):
-            config["use_bias"] = True
-        return type(layer).from_config(config)
+        if layer.name in norms:
+            return layers.Identity(name=layer.name)
+        if layer.name + _NORM in norms:
+            return layers.Conv2D.from_config(layer.get_config() | {"use_bias": True})
+        return type(layer).from_config(layer.get_config())
 
     def called(layer: keras.Layer, *inputs: keras.KerasTensor, **_: object) -> keras.KerasTensor:
-        return layer(*inputs)  # as in inference, without the batch normalisation's mask
+        return layer(*inputs)  # as in inference, and without the batch normalisation's mask
 
-    network = keras.models.clone_model(trained, clone_function=folded, call_function=called)
-    for layer in trained.layers:
-        if isinstance(layer, layers.BatchNormalization):
+    light = keras.models.clone_model(network, clone_function=folded, call_function=called)
+    for layer in network.layers:
+        if layer.name in norms:
             conv = layer.name.removesuffix(_NORM)
-            (kernel,) = trained.get_layer(conv).get_weights()
+            (kernel,) = network.get_layer(conv).get_weights()
             gamma, beta, mean, variance = layer.get_weights()
             scale = gamma / (variance + layer.epsilon) ** 0.5
-            network.get_layer(conv).set_weights([kernel * scale, beta - mean * scale])
-        elif layer.weights and getattr(layer, "use_bias", True):
-            network.get_layer(layer.name).set_weights(layer.get_weights())
-    return network
+            light.get_layer(conv).set_weights([kernel * scale, beta - mean * scale])
+        elif layer.name + _NORM not in norms:
+            light.get_layer(layer.name).set_weights(layer.get_weights())
+    return light
+
+
+def _in_float32(layer: keras.Layer) -> keras.Layer:
+    return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
 
 def normalised_conv(x: keras.KerasTensor, width: int, kernel: int = 3, strides: int = 1) -> keras.KerasTensor:

@@ -1,6 +1,7 @@
 """Pictures of a training and of an evaluation, as Matplotlib figures without pyplot's global state."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -89,25 +90,23 @@ def prediction_grid(answers: Predictions) -> Figure:
     right = in_turn(np.where(correct, answers.truth, -1))
     wrong = np.flatnonzero(~correct)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    figure = Figure(figsize=(1.25 * _GRID_COLUMNS, 1.62 * 2 * _GRID_ROWS + 0.8), layout="constrained")
-    halves = np.ravel([figure.subfigures(2, 1, hspace=0.03)])
     kinds = ((right, "right: a few of each class", _BLUE), (wrong, "wrong: the most confident mistakes", _ORANGE))
-    for half, (rows, title, colour) in zip(halves, kinds, strict=True):
-        half.suptitle(f"{title} ({len(rows)} of {len(answers.truth)} images)", size=11, color=colour)
-        for axes, row in zip(np.ravel(half.subplots(_GRID_ROWS, _GRID_COLUMNS)), _padded(rows), strict=True):
-            _draw_answer(axes, answers, row, colour)
+    shown = [kind for kind in kinds if len(kind[0])]
+    heights = [min(_GRID_ROWS, math.ceil(len(rows) / _GRID_COLUMNS)) for rows, _, _ in shown]
+    size = (1.25 * _GRID_COLUMNS, 1.62 * sum(heights) + 0.4 * len(shown))
+    figure = Figure(figsize=size, layout="constrained")
+    parts = np.ravel([figure.subfigures(len(shown), 1, hspace=0.03, height_ratios=heights)])
+    for part, (rows, title, colour), height in zip(parts, shown, heights, strict=True):
+        part.suptitle(f"{title} ({len(rows)} of {len(answers.truth)} images)", size=11, color=colour)
+        places = np.ravel(part.subplots(height, _GRID_COLUMNS, squeeze=False))
+        for axes in places:
+            axes.set_axis_off()
+        for axes, row in zip(places, rows, strict=False):
+            _draw_answer(axes, answers, int(row), colour)
     return figure
 
 
-def _padded(rows: np.ndarray) -> list[int | None]:
-    shown = [int(row) for row in rows[: _GRID_ROWS * _GRID_COLUMNS]]
-    return [*shown, *[None] * (_GRID_ROWS * _GRID_COLUMNS - len(shown))]
-
-
-def _draw_answer(axes: Axes, answers: Predictions, row: int | None, colour: str) -> None:
-    axes.set_axis_off()
-    if row is None:
-        return
+def _draw_answer(axes: Axes, answers: Predictions, row: int, colour: str) -> None:
     true, guess = answers.labels[answers.truth[row]], answers.labels[answers.predicted[row]]
     axes.imshow(answers.images[row], cmap="gray", vmin=0, vmax=255)
     percent = f"{100 * answers.probabilities[row].max():.0f} %"

@@ -95,8 +95,11 @@ def train(
     settings: TrainingSettings,
     checkpoint: Path,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    started_from: str | None = None,
 ) -> dict[str, list[float]]:
     """Train ``network`` (one logits output per labelling) in place and give its history, one figure per epoch.
+
+    ``started_from`` tells whose weights it has, if not random ones.
 
     Goes on from ``checkpoint`` if that file exists, and leaves it there. The weights at the end are those of the
     epoch with the lowest validation loss, averaged exponentially over the steps before it. ``callbacks`` see each
@@ -108,6 +111,7 @@ def train(
         "images": train_crops.fingerprint(),
         "validation images": validation.fingerprint(),
         "precision": keras.config.dtype_policy().name,
+        **({"started from": started_from} if started_from else {}),
     }
     if settings.class_weights:
         train_crops = balanced(train_crops)

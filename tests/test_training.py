@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import environment
 from drawn_faces import draw_crops, write_class_folders
@@ -85,6 +86,52 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path:
         load_network(read_card(tmp_path / f"{name}.keras")).predict_on_batch(crops) for name in ("whole", "killed")
     )
     assert np.allclose(one, other, atol=1e-5)
+
+
+def test_what_people_do_with_their_own_labels(tmp_path: Path) -> None:
+    """A table of path and label with classes of its own, class weights, and a training that goes on from a model."""
+    root = write_class_folders(tmp_path / "faces", {"happy": 10, "angry": 10})
+    files = sorted(root.rglob("*.png"))
+    rows = {"path": [str(file.relative_to(root)) for file in files], "label": ["awake", "bored"] * 10}
+    table = root / "labels.csv"
+    pd.DataFrame(rows).to_csv(table, index=False)
+    options = ("--epochs", 1, "--batch-size", 8, "--copies", 2)
+    first = run("train", "emotions", table, "--labels", "bored,awake", "-o", tmp_path / "a.keras", *options)
+    assert first.returncode == 0, first.stderr
+    assert read_card(tmp_path / "a.keras").labels == ("bored", "awake")
+    arguments = ("train", "emotions", table, "--labels", "bored,awake", "-o", tmp_path / "b.keras", *options)
+    second = run(*arguments, "--class-weights", "--mixed-precision", "--start-from", tmp_path / "a.keras")
+    assert second.returncode == 0, second.stderr
+    facts = json.loads((tmp_path / "b.json").read_text())
+    assert "--start-from" in facts["command"]
+    assert facts["training"]["class_weights"] is True
+    missing = run(*arguments, "--start-from", tmp_path / "none.keras")
+    assert (missing.returncode, "none.keras" in missing.stderr) == (5, True)
+
+
+def test_own_parts_are_kept_and_both_labellings_count(tmp_path: Path) -> None:
+    """With train, val and test folders the model is chosen on val nobody sees test; unknown heads are said."""
+    for part, count in (("train", 8), ("val", 4), ("test", 5)):
+        write_class_folders(tmp_path / "faces" / part, {"joy": count, "sad": count}, seed=len(part) + count)
+    done = run("train", "emotions", tmp_path / "faces", "-o", tmp_path / "m.keras", "--epochs", 1, "--batch-size", 8)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "m.json").read_text())
+    assert (facts["training"]["images"], facts["training"]["validation_images"]) == (16, 8)
+    tested = run("evaluate", tmp_path / "m.keras", tmp_path / "faces", "--usage", "test", "-o", tmp_path / "figures")
+    assert tested.returncode == 0, tested.stderr
+    assert json.loads((tmp_path / "figures" / "metrics.json").read_text())["images"] == 10
+    shares = ("--head-shares", "votes=0.5,emotion=0.5")
+    wrong = run("train", "emotions", tmp_path / "faces", "-o", tmp_path / "n.keras", *shares)
+    assert (wrong.returncode, "Head shares" in wrong.stderr) == (5, True)
+
+
+def test_a_checkpoint_is_not_thrown_away(faces: Path, tmp_path: Path) -> None:
+    """Begun anew over the checkpoint of a killed training, the checkpoint is put aside and named."""
+    (tmp_path / "m.checkpoint.npz").write_bytes(b"epochs of work")
+    done = run("train", "emotions", faces, "-o", tmp_path / "m.keras", "--epochs", 1, "--batch-size", 16, "--copies", 1)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "m.checkpoint.previous.npz").read_bytes() == b"epochs of work"
+    assert "m.checkpoint.previous.npz" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""The emotion CNN: its size, what becomes of it when it ships, and how a training goes on from one."""
+
+import keras
+import numpy as np
+import pytest
+from drawn_faces import draw_crops
+
+from model.errors import TrainingError
+from model.network import inference_network, start_from, training_network, without_normalisation
+
+SHARES = {"votes": 0.7, "emotion": 0.3}
+
+
+def pixels() -> np.ndarray:
+    return np.concatenate([draw_crops("joy", 6, 1), draw_crops("anger", 6, 2)])[..., None].astype("float32")
+
+
+@pytest.fixture
+def trained() -> keras.Model:
+    """A network whose normalisations have seen data, with large logits."""
+    keras.utils.set_random_seed(0)
+    network = training_network(SHARES, 7)
+    for _ in range(20):
+        network(pixels(), training=True)
+    for name in SHARES:
+        head = network.get_layer(name)
+        head.set_weights([30 * head.get_weights()[0], np.linspace(-1, 1, 7)])
+    return network
+
+
+def test_network_is_small(trained: keras.Model) -> None:
+    """At most two million parameters and 150 million multiply-adds a face."""
+    network = inference_network(trained, SHARES, 1.0)
+    assert network.count_params() < 2e6
+    operations = 0
+    for layer in network.layers:
+        if hasattr(layer, "kernel"):
+            positions = np.prod(layer.output.shape[1:3]) if len(layer.output.shape) == 4 else 1
+            operations += int(positions * np.prod(layer.kernel.shape))
+    assert 50e6 < operations < 150e6
+
+
+def test_heads_and_temperature_are_folded_into_one(trained: keras.Model) -> None:
+    """The network that ships gives the softmax of the heads' mean logits over the temperature."""
+    answers = trained.predict(pixels(), verbose=0)
+    logits = sum(share * answers[name] for name, share in SHARES.items()) / 1.3
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert np.ptp(expected, axis=0).max() > 0.05
+    shipped = inference_network(trained, SHARES, 1.3).predict(pixels(), verbose=0)
+    assert shipped == pytest.approx(expected, abs=1e-5)
+
+
+def test_without_normalisation_it_is_the_same_function(trained: keras.Model) -> None:
+    """Batch normalisation folded into the convolutions changes no answer, and is gone."""
+    shipped = inference_network(trained, SHARES, 1.0)
+    light = without_normalisation(shipped)
+    assert light.predict(pixels(), verbose=0) == pytest.approx(shipped.predict(pixels(), verbose=0), abs=1e-5)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in light.layers)
+    assert light.count_params() < shipped.count_params()
+
+
+def test_a_training_goes_on_from_a_model(trained: keras.Model) -> None:
+    """Started from a model, a network gives that model's answers; with other labels its heads are fresh."""
+    shipped = inference_network(trained, {"votes": 1.0}, 1.0)
+    expected = shipped.predict(pixels(), verbose=0)
+    same = training_network(["emotion"], 7)
+    start_from(same, shipped, same_labels=True)
+    again = inference_network(same, {"emotion": 1.0}, 1.0).predict(pixels(), verbose=0)
+    assert again == pytest.approx(expected, abs=1e-5)
+    other = training_network(["emotion"], 3)
+    start_from(other, shipped, same_labels=False)
+    assert other.predict(pixels(), verbose=0)["emotion"].shape == (12, 3)
+
+
+def test_a_training_does_not_go_on_from_another_network() -> None:
+    """A network that is built otherwise is refused."""
+    inputs = keras.Input((48, 48, 1))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+    other = keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(features))
+    with pytest.raises(TrainingError, match="not one of this network"):
+        start_from(training_network(["emotion"], 7), other, same_labels=True)
