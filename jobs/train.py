@@ -19,6 +19,9 @@ _DATA_HELP = (
     "(compressed or not), or a CSV or Parquet table of path and label."
 )
 _LABELS_HELP = "Classes of the data if they are not the emotions, in the order of the output's columns."
+_TEACHER_HELP = (
+    "Learn half of a labelling (emotion, or votes) from this model's answers on the training images (repeatable)."
+)
 _SHARES_HELP = "With --votes: how much each labelling counts in the model.  [default: votes=1]"
 _KEPT = "finished epochs are kept; the same command with --resume goes on from there"
 
@@ -66,6 +69,7 @@ def emotions(
     start_from: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Model to go on from, such as the one that ships.")
     ] = None,
+    teacher: Annotated[list[str] | None, typer.Option(metavar="LABELLING=FILE", help=_TEACHER_HELP)] = None,
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Paint the variants of a few images as a PNG, and do no more.")
     ] = None,
@@ -80,6 +84,7 @@ def emotions(
     silence_native_libraries()
     start_logging(log_format, quiet)
     own_labels, shares = _parse_labels(labels), _parse_shares(head_shares)
+    teachers = _parse_teachers(teacher or [])
     if output.suffix != ".keras":
         raise typer.BadParameter(f"expected a name that ends in .keras, received {output}", param_hint="--output")
     with exit_codes(_KEPT):
@@ -100,7 +105,7 @@ def emotions(
             seed=seed,
         )
         job = EmotionTraining(
-            faces, votes, output, settings, mixed_precision, resume, own_labels, shares, device, start_from
+            faces, votes, output, settings, mixed_precision, resume, own_labels, shares, device, start_from, teachers
         )
         if preview is not None:
             preview_variants(job, preview)
@@ -156,6 +161,15 @@ def _parse_labels(text: str | None) -> tuple[str, ...] | None:
     if len(labels) < 2 or len(set(labels)) != len(labels) or not all(labels):
         raise typer.BadParameter(f"expected at least two different names, received {text!r}", param_hint="--labels")
     return labels
+
+
+def _parse_teachers(texts: list[str]) -> tuple[tuple[str, Path], ...]:
+    pairs = [text.partition("=") for text in texts]
+    for labelling, equals, file in pairs:
+        if not (labelling and equals and file):
+            hint = f"expected emotion=FILE or votes=FILE, received {labelling + equals + file!r}"
+            raise typer.BadParameter(hint, param_hint="--teacher")
+    return tuple((labelling, Path(file)) for labelling, _, file in pairs)
 
 
 def _parse_shares(text: str | None) -> dict[str, float]:

@@ -16,6 +16,7 @@ from model.bundle import load_network, read_card, save_bundle
 from model.crops import LabelledCrops
 from model.datasets import read_parts
 from model.device import choose_device, compute_reproducibly
+from model.distillation import taught
 from model.errors import DataError
 from model.evaluation import Predictions, predictions
 from model.metrics import Figures
@@ -47,6 +48,8 @@ class EmotionTraining:
     device: str = "auto"
     start_from: Path | None = None
     """A model of this network to go on from, instead of random weights."""
+    teachers: tuple[tuple[str, Path], ...] = ()
+    """Labellings, and models whose answers are to be learned beside them."""
 
 
 def train_emotions(job: EmotionTraining, callbacks: tuple[keras.callbacks.Callback, ...] = ()) -> Figures:
@@ -59,6 +62,11 @@ def train_emotions(job: EmotionTraining, callbacks: tuple[keras.callbacks.Callba
     crops, validation = _read(job)
     shares = _shares(job, crops)
     _log_sizes(crops, validation, job.settings.copies, device)
+    for labelling in dict(job.teachers):
+        if labelling not in crops.targets:
+            raise DataError(f"--teacher: expected {' or '.join(crops.targets)}=FILE, received {labelling}=….")
+        cards = [read_card(file) for name, file in job.teachers if name == labelling]
+        crops = taught(crops, labelling, cards)
     checkpoint = _prepare(job)
     keras.utils.set_random_seed(job.settings.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if job.mixed_precision else "float32")

@@ -105,6 +105,12 @@ def test_what_people_do_with_their_own_labels(tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "b.json").read_text())
     assert "--start-from" in facts["command"]
     assert facts["training"]["class_weights"] is True
+    taught = run(
+        *arguments, "--teacher", f"emotion={tmp_path / 'a.keras'}", "--teacher", f"emotion={tmp_path / 'b.keras'}"
+    )
+    assert taught.returncode == 0, taught.stderr
+    learned = [json.loads((tmp_path / f"{name}.json").read_text())["data"]["training_sha256"] for name in "ab"]
+    assert learned[0] != learned[1]
     missing = run(*arguments, "--start-from", tmp_path / "none.keras")
     assert (missing.returncode, "none.keras" in missing.stderr) == (5, True)
 

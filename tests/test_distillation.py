@@ -1,0 +1,32 @@
+"""Learning from other networks' answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from drawn_faces import draw_crops
+
+from model.bundle import EMOTION_MODEL, read_card
+from model.crops import hard_labelled
+from model.distillation import taught
+from model.errors import ModelError
+from model.inference import Classifier
+
+
+def test_half_of_the_targets_comes_from_the_teacher() -> None:
+    """Targets are the mean of the labels and of the teacher's answers to the image and its mirror image."""
+    card = read_card(EMOTION_MODEL)
+    crops = hard_labelled(draw_crops("joy", 5), np.arange(5), card.labels)
+    classifier = Classifier(card, 5)
+    answers = (classifier.predict(crops.images) + classifier.predict(crops.images[:, :, ::-1])) / 2
+    learned = taught(crops, "emotion", [card, card])
+    assert learned.targets["emotion"] == pytest.approx(0.5 * np.eye(7)[:5] + 0.5 * answers, abs=1e-4)
+    assert np.array_equal(learned.truth["emotion"], crops.truth["emotion"])
+
+
+def test_a_teacher_of_other_labels_is_refused() -> None:
+    """A teacher whose labels are others, or in another order, cannot teach."""
+    card = read_card(EMOTION_MODEL)
+    crops = hard_labelled(draw_crops("joy", 5), np.arange(5), card.labels)
+    with pytest.raises(ModelError, match="cannot teach"):
+        taught(crops, "emotion", [replace(card, labels=card.labels[::-1])])
