@@ -1,6 +1,5 @@
 """Each face as a small picture in a folder of its emotion, for a person to look through and to put right."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,14 @@ from batch.outcome import Outcome
 
 
 class CropFiles:
-    """Writes crops as FOLDER/EMOTION/PATH.FACE.png, PATH being the photograph's below the roots' common parent.
+    """Writes crops as FOLDER/EMOTION/PATH.FACE.png, PATH being the photograph's below ``parent``.
 
     What ``annotate-train emotions FOLDER`` reads. A crop that is there, in whichever folder, is left alone: somebody
     may have moved it.
     """
 
-    def __init__(self, folder: Path, roots: tuple[Path, ...], labels: tuple[str, ...]) -> None:
-        self._folder, self._labels = folder, labels
-        self._parent = Path(os.path.commonpath(roots))
+    def __init__(self, folder: Path, parent: Path, labels: tuple[str, ...]) -> None:
+        self._folder, self._parent, self._labels = folder, parent, labels
 
     def write(self, outcome: Outcome) -> None:
         """Write the crops of an outcome whose faces have their probabilities; raises OutputError."""

@@ -72,6 +72,16 @@ def read_photograph(file: Path, max_pixels: int, enough: int) -> Photograph:
     return Photograph(gray, width, height, taken_at)
 
 
+def read_picture(file: Path) -> Image.Image:
+    """Read and decode ``file`` as a person sees it: full size, upright, RGB. Raises ImageError."""
+    with _explained(file), file.open("rb") as stream, Image.open(stream) as image:
+        image.load()
+        orientation, _ = _exif(image)
+        shown = _flat(image) if image.mode not in ("I", "F", "LAB") and image.mode[:2] != "I;" else None
+        pixels = np.asarray(shown.convert("RGB")) if shown else np.dstack([_gray(image)] * 3)
+        return Image.fromarray(np.ascontiguousarray(_upright(pixels, orientation)))
+
+
 @contextmanager
 def _explained(file: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into an ImageError that says what is wrong with the file."""
@@ -112,10 +122,15 @@ def _gray(image: Image.Image) -> np.ndarray:
         return _eight_bits(np.asarray(image))
     if image.mode == "LAB":
         return np.asarray(image.getchannel(0))
+    return np.asarray(_flat(image).convert("L"))
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """The image without transparency, on white, in a mode that converts to gray and to RGB."""
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.asarray(image.convert("RGB" if image.mode in ("HSV", "RGBX") else image.mode).convert("L"))
+    return image.convert("RGB" if image.mode in ("HSV", "RGBX") else image.mode)
 
 
 def _eight_bits(levels: np.ndarray) -> np.ndarray:
@@ -150,15 +165,16 @@ def _moment(text: object) -> datetime | None:
         return None
 
 
-def _upright(gray: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn pixels upright by EXIF orientation (CIPA DC-008, tag 0x0112)."""
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn pixels (rows, columns) or (rows, columns, channels) upright by EXIF orientation (CIPA DC-008, 0x0112)."""
+    mirrored = pixels.swapaxes(0, 1)
     turned = {
-        2: lambda: gray[:, ::-1],
-        3: lambda: gray[::-1, ::-1],
-        4: lambda: gray[::-1],
-        5: lambda: gray.T,
-        6: lambda: gray.T[:, ::-1],
-        7: lambda: gray.T[::-1, ::-1],
-        8: lambda: gray.T[::-1],
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: mirrored,
+        6: mirrored[:, ::-1],
+        7: mirrored[::-1, ::-1],
+        8: mirrored[::-1],
     }
-    return turned[orientation]() if orientation in turned else gray
+    return turned.get(orientation, pixels)

@@ -64,6 +64,9 @@ def annotate(
         Path | None,
         typer.Option(metavar="DIR", help="Write a crop of each face, too, in a folder of its emotion, to be sorted."),
     ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write copies of the photographs, too, with boxes and labels.")
+    ] = None,
     without_neutral: Annotated[
         bool, typer.Option("--without-neutral", help="The six universal emotions alone, renormalised.")
     ] = False,
@@ -122,7 +125,8 @@ def annotate(
         rescan=rescan,
         retry_failed=retry_failed,
         prune=prune,
-        crops=_outside(crops.absolute(), roots) if crops else None,
+        crops=_apart(crops, roots, "--crops"),
+        draw=_apart(draw, roots, "--draw"),
     )
     report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
     with exit_codes(), report, annotation_job(settings, report, dry_run) as job:
@@ -137,12 +141,17 @@ def annotate(
         raise typer.Exit(FAILED_IMAGES)
 
 
-def _outside(folder: Path, roots: list[Path]) -> Path:
-    """The folder, unless it lies within a root: the next run would take what is in it for photographs."""
-    for root in roots:
-        if folder.resolve().is_relative_to(root.resolve()):
-            raise typer.BadParameter(f"{folder} lies within {root}; name a folder outside.", param_hint="--crops")
-    return folder
+def _apart(folder: Path | None, roots: list[Path], option: str) -> Path | None:
+    """The folder, made absolute, unless it and a root lie within each other: no photograph is ever written over."""
+    if folder is None:
+        return None
+    place = folder.resolve()
+    for root in (root.resolve() for root in roots):
+        if place.is_relative_to(root) or root.is_relative_to(place):
+            raise typer.BadParameter(
+                f"{folder} and {root} lie within each other. Name another folder.", param_hint=option
+            )
+    return folder.absolute()
 
 
 def _distinct(roots: list[Path]) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from batch.checkpoints import Checkpoints
 from batch.crop_files import CropFiles
+from batch.drawn_copies import DrawnCopies
 from batch.errors import OutputError
 from batch.files import write_durably
 from batch.lock import hold
@@ -51,6 +53,8 @@ class AnnotationSettings:
     prune: bool = False
     crops: Path | None = None
     """Folder for a crop of each face, in a folder of its emotion."""
+    draw: Path | None = None
+    """Folder for copies of the photographs with their faces boxed and labelled."""
 
 
 class AnnotationJob:
@@ -72,7 +76,12 @@ class AnnotationJob:
         }
         self.snapshot: Snapshot = read_snapshot(settings.output)
         self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
-        self.crop_files = CropFiles(settings.crops, settings.roots, self.labels) if settings.crops else None
+        parent = Path(os.path.commonpath(settings.roots))
+        self.pictures = [
+            kind(folder, parent, self.labels)
+            for kind, folder in ((CropFiles, settings.crops), (DrawnCopies, settings.draw))
+            if folder is not None
+        ]
         published = known_images([self.snapshot.images] if self.snapshot.identity else [])
         self.plan = Plan(
             settings.roots,
@@ -91,8 +100,9 @@ class AnnotationJob:
             self.checkpoints.clear()
         try:
             for outcome in self._annotated():
-                if self.crop_files is not None:
-                    self.crop_files.write(outcome)
+                for pictures in self.pictures:
+                    with self.report.stage("draw"):
+                        pictures.write(outcome)
                 self.checkpoints.add(outcome)
                 self.report.add(outcome, self._emotions(outcome))
         finally:
@@ -148,8 +158,8 @@ class AnnotationJob:
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
             log.info("nothing new: %d images are all known", self.plan.found)
-            if self.settings.crops is not None:
-                log.warning("--crops writes the faces of images annotated in this run; for all of them say --rescan")
+            if self.pictures:
+                log.warning("--crops and --draw show images annotated in this run; for all of them say --rescan")
             return None
         if self.snapshot.identity and not self._same_identity and self.plan.left_over:
             log.info("%d images are still to do before the new tables replace the old ones", self.plan.left_over)

@@ -78,13 +78,15 @@ def train_faces(job: FaceTraining) -> None:
     }
     save_bundle(network, job.output, FACE_LABELS, facts)
     draw_figures(job.photographs, photographs, job.output.with_suffix(""))
+    for left in (checkpoint, _proposals(job, "training"), _proposals(job, "validation")):
+        left.unlink(missing_ok=True)
     log.info("wrote %s: %s", job.output, facts["validation"])
 
 
 def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) -> list[MinedPhotograph]:
     """The crops of one side of the split; with ``resume`` those that a killed training has mined."""
     side = "validation" if everything else "training"
-    kept = job.output.with_suffix(f".{side}.npz")
+    kept = _proposals(job, side)
     paths = split(list(known), job.held_out, job.settings.seed)[everything]
     if job.resume and kept.exists():
         return list(load_mined(kept))
@@ -92,6 +94,11 @@ def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) ->
     photographs = mine(job.photographs, known, paths, everything, WorkerSettings(), job.jobs)
     save_mined(kept, photographs)
     return photographs
+
+
+def _proposals(job: FaceTraining, side: str) -> Path:
+    """Where the crops of a side are kept until the training has ended."""
+    return job.output.with_suffix(f".{side}.npz")
 
 
 def _training_set(job: FaceTraining, mined: list[MinedPhotograph]) -> LabelledCrops:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from model.crops import LabelledCrops
+from model.device import compute_reproducibly
 from model.face_network import FACE_LABELS, verifier_network
 from model.training import TrainingSettings, train
 
@@ -51,6 +52,7 @@ def train_verifier(
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train the verifier; gives the network with its logits, and the history."""
+    compute_reproducibly()
     keras.utils.set_random_seed(settings.seed)
     network = verifier_network()
     history = train(network, training, validation, settings, checkpoint, callbacks)

@@ -42,7 +42,7 @@ def test_two_roots_do_not_mix(photos: Path, tmp_path: Path) -> None:
 def test_crops_within_a_root_are_wrong_usage(photos: Path, tmp_path: Path, command: Run) -> None:
     """Crops below a root would be annotated by the next run: exit 2, and nothing is done."""
     done = command(photos, "-o", tmp_path / "out", "--crops", photos / "crops")
-    assert (done.returncode, "lies within" in done.stderr) == (2, True)
+    assert (done.returncode, "lie within" in done.stderr) == (2, True)
     assert not (tmp_path / "out").exists()
 
 

@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from conftest import astronaut
 from PIL import Image
 
@@ -27,15 +30,22 @@ def known_photographs(root: Path) -> Path:
     return root / "boxes.json"
 
 
-def train(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+OUTPUTS = ("whole", "faces")
+
+
+def started(*arguments: object, cwd: Path) -> dict[str, Any]:
+    """What to start a training with."""
     start = "from jobs.train import app; app(prog_name='annotate-train')"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", start, "faces", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return {"args": [sys.executable, "-c", start, "faces", *map(str, arguments)], "cwd": cwd, "env": environment}
+
+
+def train(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(**started(*arguments, cwd=cwd), capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_training_leaves_a_model_and_its_pictures(tmp_path: Path) -> None:
-    """A model that loads, its figures and command, and four pictures; a resumed training proposes nothing anew."""
+    """A model that loads, its figures and command, four pictures, and nothing else."""
     boxes = known_photographs(tmp_path / "photos")
     arguments = ("photos", "--boxes", boxes, "--epochs", 1, "--batch-size", 32)
     done = train(*arguments, cwd=tmp_path)
@@ -47,9 +57,28 @@ def test_training_leaves_a_model_and_its_pictures(tmp_path: Path) -> None:
     assert facts["command"].startswith("annotate-train faces photos")
     pictures = {file.stem for file in (tmp_path / "faces").glob("*.png")}
     assert pictures == {"precision-recall", "recall-by-size", "false-positives", "misses"}
-    again = train(*arguments, "--resume", cwd=tmp_path)
-    assert again.returncode == 0
-    assert "proposing" in done.stderr and "proposing" not in again.stderr
+    assert "proposing" in done.stderr
+    assert list(tmp_path.glob("*.npz")) == []
+
+
+def test_a_killed_training_goes_on(tmp_path: Path) -> None:
+    """Killed after its first epoch and resumed, a training proposes nothing anew and ends as if never killed."""
+    boxes = known_photographs(tmp_path / "photos")
+    arguments = ("photos", "--boxes", boxes, "--epochs", 3, "--batch-size", 32)
+    whole = train(*arguments, "-o", "whole.keras", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(**started(*arguments, cwd=tmp_path), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "faces.checkpoint.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "faces.keras").exists()
+    resumed = train(*arguments, "--resume", cwd=tmp_path)
+    assert (resumed.returncode, "proposing" in resumed.stderr) == (0, False), resumed.stderr
+    crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype("float32")
+    one, other = (load_network(read_card(tmp_path / f"{name}.keras")).predict_on_batch(crops) for name in OUTPUTS)
+    assert one == pytest.approx(other, abs=1e-5)
 
 
 def test_missing_photographs(tmp_path: Path) -> None:
