@@ -51,8 +51,8 @@ def annotate_images(
 ) -> Iterator[Outcome]:
     """The outcome of each image, in the order of ``images``; ``jobs`` processes, or this one if it is 1.
 
-    An image on which a worker process dies (a decoder's crash, the system's memory killer) gets the status CRASHED;
-    the other images of its chunk are done all the same. With one job nobody survives such a crash.
+    An image on which a worker process dies (a decoder's crash, the system's memory killer, its time is up) gets the
+    status CRASHED; the other images of its chunk are done all the same. With one job nobody survives such a crash.
     """
     for wave in _batched(_batched(images, CHUNK), _WAVE * jobs):
         done = 0
@@ -67,11 +67,15 @@ def annotate_images(
 
 def _survive(chunk: list[Found], settings: WorkerSettings, jobs: int, work: Work) -> Iterator[Outcome]:
     """Do a chunk again after a crash; if it crashes again, find out by halves which image it is."""
+    started = time.monotonic()
     try:
         [outcomes] = Parallel(jobs)([delayed(work)(chunk, settings)])
     except TerminatedWorkerError:
         if len(chunk) == 1:
-            yield Outcome(chunk[0], Status.CRASHED, "the process that decoded it died; the image is probably damaged")
+            late = time.monotonic() - started >= settings.image_timeout
+            slow = f"reading it took longer than --image-timeout {settings.image_timeout:g} seconds"
+            died = "the process that decoded it died; the image is probably damaged"
+            yield Outcome(chunk[0], Status.CRASHED, slow if late else died)
             return
         half = len(chunk) // 2
         yield from _survive(chunk[:half], settings, jobs, work)

@@ -69,6 +69,8 @@ class WorkerSettings:
     detector: DetectorSettings = DetectorSettings()
     max_pixels: int = 200_000_000
     """Images with more are not decoded."""
+    image_timeout: float = 60.0
+    """Seconds after which a worker process gives up an image, and itself: decoders cannot be interrupted."""
 
     @property
     def enough(self) -> int:

@@ -1,7 +1,13 @@
 """What a worker does with an image: read, decode, find faces, cut them out. No image ever leaves it."""
 
+import faulthandler
+import multiprocessing
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +20,26 @@ from batch.settings import DetectorSettings, WorkerSettings
 
 
 def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
-    """The outcome of each image of a chunk, in order."""
-    return [annotate_image(found, settings) for found in chunk]
+    """The outcome of each image of a chunk, in order. In a worker process each is given its time and no more."""
+    outcomes = []
+    for found in chunk:
+        with time_limit(settings.image_timeout):
+            outcomes.append(annotate_image(found, settings))
+    return outcomes
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """End this process, if it is a worker, when what is within takes longer, also inside native code."""
+    if multiprocessing.current_process().name == "MainProcess":
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:

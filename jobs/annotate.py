@@ -82,6 +82,9 @@ def annotate(
     max_pixels: Annotated[
         int, typer.Option(min=1, metavar="N", help="Images with more pixels are not decoded.")
     ] = WorkerSettings.max_pixels,
+    image_timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Give up an image after this time (with two jobs or more).")
+    ] = WorkerSettings.image_timeout,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Annotate at most N images in this run.")
     ] = None,
@@ -119,7 +122,7 @@ def annotate(
         model=model or EMOTION_MODEL,
         device=device,
         without_neutral=without_neutral,
-        worker=WorkerSettings(found_by, max_pixels),
+        worker=WorkerSettings(found_by, max_pixels, image_timeout),
         walk=WalkSettings(tuple(include or ()), tuple(exclude or ()), follow_symlinks),
         limit=limit,
         rescan=rescan,

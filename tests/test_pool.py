@@ -1,6 +1,7 @@
 """The worker pool, with real processes that really die."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -11,6 +12,7 @@ import pytest
 from batch.outcome import Found, Key, Outcome, Status
 from batch.pool import annotate_images
 from batch.settings import WorkerSettings
+from batch.worker import time_limit
 
 
 def images(count: int) -> list[Found]:
@@ -45,6 +47,24 @@ def test_a_crash_costs_its_image_alone() -> None:
     crashed = [outcome.found.key.path for outcome in outcomes if outcome.status is Status.CRASHED]
     assert crashed == ["00013.jpg", "00113.jpg", "00213.jpg"]
     assert all(outcome.error for outcome in outcomes if outcome.status is Status.CRASHED)
+
+
+def hang_on_some(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
+    """Stand in for a decoder that never comes back from images whose number ends in 13, holding everything up."""
+    for found in chunk:
+        with time_limit(settings.image_timeout):
+            if found.key.path.endswith("13.jpg"):
+                re.match(r"(a|aa)+$", "a" * 60 + "b")  # native code that takes years and keeps Python's lock
+    return [Outcome(found, Status.NO_FACE) for found in chunk]
+
+
+def test_a_hang_costs_its_image_alone() -> None:
+    """An image that takes too long is given up with that reason; all others are done, and in order."""
+    outcomes = list(annotate_images(images(40), WorkerSettings(image_timeout=2), 2, hang_on_some))
+    assert [outcome.found for outcome in outcomes] == images(40)
+    crashed = {o.found.key.path: o.error for o in outcomes if o.status is Status.CRASHED}
+    assert list(crashed) == ["00013.jpg"]
+    assert "--image-timeout 2" in str(crashed["00013.jpg"])
 
 
 def test_the_stream_of_images_is_not_read_ahead_without_bound() -> None:
