@@ -72,14 +72,21 @@ def read_photograph(file: Path, max_pixels: int, enough: int) -> Photograph:
     return Photograph(gray, width, height, taken_at)
 
 
-def read_picture(file: Path) -> Image.Image:
-    """Read and decode ``file`` as a person sees it: full size, upright, RGB. Raises ImageError."""
+def read_picture(file: Path, least: float = 1.0) -> tuple[Image.Image, float]:
+    """Read and decode ``file`` as a person sees it, upright, in RGB; and the scale that it was decoded at.
+
+    That is 1, or for JPEGs anything from ``least`` up. Raises ImageError.
+    """
     with _explained(file), file.open("rb") as stream, Image.open(stream) as image:
+        width, height = image.size
+        if least < 1 and image.format in ("JPEG", "MPO"):
+            image.draft(None, (math.ceil(width * least), math.ceil(height * least)))
         image.load()
+        scale = image.width / width
         orientation, _ = _exif(image)
         shown = _flat(image) if image.mode not in ("I", "F", "LAB") and image.mode[:2] != "I;" else None
         pixels = np.asarray(shown.convert("RGB")) if shown else np.dstack([_gray(image)] * 3)
-        return Image.fromarray(np.ascontiguousarray(_upright(pixels, orientation)))
+        return Image.fromarray(np.ascontiguousarray(_upright(pixels, orientation))), scale
 
 
 @contextmanager

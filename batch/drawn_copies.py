@@ -41,7 +41,7 @@ class DrawnCopies:
         if outcome.status in FAILED:
             return
         try:
-            picture = read_picture(outcome.found.file)
+            picture, _ = read_picture(outcome.found.file)
         except ImageError:  # gone or changed since it was annotated; the next run sees to it
             return
         draw_faces(picture, [self._label(outcome, index) for index in outcome.largest_first[::-1]])
