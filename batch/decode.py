@@ -13,12 +13,20 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from batch.outcome import Status
 
+try:
+    from pillow_heif import register_heif_opener
+except ImportError:
+    _READS_HEIC = False  # the extra [heic] is not installed
+else:
+    register_heif_opener()
+    _READS_HEIC = True
+
 Image.MAX_IMAGE_PIXELS = None  # --max-pixels decides, from the header
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 warnings.filterwarnings("ignore", module="PIL")  # what matters is in the outcome
 
 _NOT_READ = {
-    "HEIC": "HEIC photographs are not read; convert them to JPEG or AVIF",
+    "HEIC": "HEIC photographs need the extra [heic]: pip install 'emotion-annotate[heic]', then --retry-failed",
     "EPS": "EPS is a drawing, not a photograph",
     "WMF": "WMF is a drawing, not a photograph",
 }
@@ -111,6 +119,8 @@ def _reason(file: Path, error: Exception) -> str:
         if file.stat().st_size == 0:
             return "the file is empty"
         unread = _SUFFIXES_NOT_READ.get(file.suffix[1:].lower())
+        if unread == "HEIC" and _READS_HEIC:
+            unread = None
         return _NOT_READ[unread] if unread else "not an image, or damaged in its first bytes"
     text = " ".join(str(error).split()).replace(str(file), file.name)[:200]
     lower = text.lower()
