@@ -67,7 +67,8 @@ def without_normalisation(network: keras.Model) -> keras.Model:
 
     Saves a pass over every feature map, and lets runtimes fuse what is left.
     """
-    norms = {layer.name for layer in network.layers if layer.name.endswith(_NORM)}
+    batch_norms = (layer for layer in network.layers if isinstance(layer, layers.BatchNormalization))
+    norms = {layer.name for layer in batch_norms if layer.name.endswith(_NORM)}
     if not norms:
         return network
 
