@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from model.network import CROP_SIZE, normalised_conv, trunk_of
+from model.network import CROP_SIZE, normalised_conv, trunk_of, without_normalisation
 
 FACE_LABELS = ("no face", "face")
 
@@ -24,7 +24,7 @@ def calibrated_network(trained: keras.Model, slope: float, intercept: float) -> 
     Where the trained network's logits differ by d, the probability of a face is the sigmoid of ``slope`` * d +
     ``intercept`` (Platt 1999); as the head is linear, that is folded into its weights.
     """
-    trunk = trunk_of(trained, "face")
+    trunk = without_normalisation(trunk_of(trained, "face"))
     head = layers.Dense(2, activation="softmax", dtype="float32", name="probabilities")
     shipped = keras.Model(trunk.input, head(trunk.output), name="faces")
     kernel, bias = trained.get_layer("face").get_weights()
