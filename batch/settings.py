@@ -10,7 +10,7 @@ from batch.errors import DetectorError
 DETECTOR_VERSION = 3
 """Raised whenever the same settings would give other boxes."""
 
-THRESHOLDS = {"cascade": 0.64, "yunet": 0.6}
+THRESHOLDS = {"cascade": 0.58, "yunet": 0.6}
 """Each detector's least probability that a box holds a face, chosen for 95 % precision on WIDER FACE photographs."""
 
 YUNET_ORIGIN = (

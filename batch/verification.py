@@ -10,6 +10,8 @@ from batch.outcome import Outcome, Status
 
 _OVERLAP = 0.5
 """Boxes are one face if more of the smaller one lies in the other: mouth and eyes are no faces of their own."""
+_UNLIKELY = 0.05
+"""Proposals that the verifier gives less at first sight are not looked at again: most of them, so it costs little."""
 _AGREE = 0.4
 """Boxes that overlap a face's most probable one by more (intersection over union) have a say in where it is."""
 
@@ -26,6 +28,28 @@ def merged(boxes: np.ndarray, probabilities: np.ndarray, threshold: float = 0.0)
     weights[np.arange(len(best)), best] += 1e-6
     weights /= weights.sum(axis=1, keepdims=True)
     return best, weights @ boxes
+
+
+def without_unlikely(outcome: Outcome, probabilities: np.ndarray) -> Outcome:
+    """Leave ``outcome`` the proposals that deserve a second look, their probabilities (N,) as scores.
+
+    Without any the status is NO_FACE.
+    """
+    if outcome.patches is None:
+        return outcome
+    likely = np.flatnonzero(probabilities >= _UNLIKELY)
+    return replace(
+        outcome,
+        status=Status.OK if len(likely) else Status.NO_FACE,
+        boxes=tuple(outcome.boxes[index]._replace(score=float(probabilities[index])) for index in likely),
+        patches=outcome.patches[likely],
+    )
+
+
+def both_looks(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The probability of a face after looking at a proposal and its mirror image: the mean of the two in log-odds."""
+    first, second = (np.clip(np.asarray(look, float), 1e-7, 1 - 1e-7) for look in (first, second))
+    return np.asarray(1 / (1 + np.sqrt((1 / first - 1) * (1 / second - 1))))
 
 
 def keep_faces(outcome: Outcome, probabilities: np.ndarray, threshold: float) -> Outcome:

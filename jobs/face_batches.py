@@ -9,7 +9,7 @@ import numpy as np
 
 from batch.crop import verifier_crops
 from batch.outcome import Outcome
-from batch.verification import keep_faces
+from batch.verification import both_looks, keep_faces, without_unlikely
 
 FLUSH_SECONDS = 5.0
 """How long a face waits for its batch to fill at most, so that a kill costs no more work than that."""
@@ -31,14 +31,22 @@ def label_faces(outcomes: Iterable[Outcome], predict: Predict, batch_size: int) 
 def verify_faces(outcomes: Iterable[Outcome], predict: Predict, batch_size: int, threshold: float) -> Iterator[Outcome]:
     """Leave every outcome those of its proposed faces that are faces, in the same order.
 
-    ``predict`` gives (N, 2), the second column being the probability of a face.
+    ``predict`` gives (N, 2), the second column being the probability of a face. What is not unlikely at first sight is
+    looked at again, mirrored.
     """
-    for outcome, rows in predicted(outcomes, _to_verify, predict, batch_size):
-        yield keep_faces(outcome, rows[:, 1], threshold) if rows is not None else outcome
+    looked = predicted(outcomes, _to_verify, predict, batch_size)
+    likely = (without_unlikely(outcome, rows[:, 1]) if rows is not None else outcome for outcome, rows in looked)
+    for outcome, rows in predicted(likely, _mirrored, predict, batch_size):
+        first, second = [box.score for box in outcome.boxes], np.zeros((0, 2)) if rows is None else rows
+        yield keep_faces(outcome, both_looks(np.array(first[: len(second)]), second[:, 1]), threshold)
 
 
 def _to_verify(outcome: Outcome) -> np.ndarray:
     return outcome.crops[:0] if outcome.patches is None else verifier_crops(outcome.patches)
+
+
+def _mirrored(outcome: Outcome) -> np.ndarray:
+    return _to_verify(outcome)[:, :, ::-1]
 
 
 def predicted(

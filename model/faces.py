@@ -60,13 +60,14 @@ def train_verifier(
 
 
 def face_margins(trained: keras.Model, crops: np.ndarray) -> np.ndarray:
-    """By how much the logit of a face exceeds that of no face, (N,)."""
-    margins = []
+    """By how much the logit of a face exceeds that of no face, (N,), in the mean of each crop and its mirror image."""
+    margins = np.zeros(len(crops))
     for start in range(0, len(crops), _AT_A_TIME):
         pixels = crops[start : start + _AT_A_TIME, ..., None].astype("float32")
-        logits = np.asarray(trained.predict(pixels, batch_size=256, verbose=0)["face"], float)
-        margins.append(logits[:, 1] - logits[:, 0])
-    return np.concatenate([np.zeros(0), *margins])
+        for view in (pixels, pixels[:, :, ::-1]):
+            logits = np.asarray(trained.predict(view, batch_size=256, verbose=0)["face"], float)
+            margins[start : start + _AT_A_TIME] += (logits[:, 1] - logits[:, 0]) / 2
+    return margins
 
 
 def platt_scaling(margins: np.ndarray, is_face: np.ndarray, steps: int = 50) -> tuple[float, float]:

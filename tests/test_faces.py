@@ -8,6 +8,7 @@ from conftest import astronaut
 
 from batch.crop import crop_faces
 from batch.outcome import Box
+from batch.verification import both_looks
 from model.bundle import FACE_MODEL, load_network, read_card
 from model.face_network import FACE_LABELS, calibrated_network, verifier_network
 from model.faces import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
@@ -18,11 +19,13 @@ def noise(count: int) -> np.ndarray:
 
 
 def test_calibration_is_folded_into_the_weights() -> None:
-    """The network that ships gives the sigmoid of slope x margin + intercept."""
+    """Both looks of the network that ships give the sigmoid of slope x margin + intercept."""
     trained, crops = verifier_network(), noise(6)
     expected = 1 / (1 + np.exp(-(1.7 * face_margins(trained, crops) - 0.3)))
-    pixels = crops[..., None].astype("float32")
-    assert np.asarray(calibrated_network(trained, 1.7, -0.3)(pixels))[:, 1] == pytest.approx(expected, abs=1e-5)
+    shipped = calibrated_network(trained, 1.7, -0.3)
+    looks = [np.asarray(shipped(view[..., None].astype("float32")))[:, 1] for view in (crops, crops[:, :, ::-1])]
+    assert both_looks(*looks) == pytest.approx(expected, abs=1e-4)
+    assert np.ptp(expected) > 0.01
 
 
 def test_network_is_small(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from batch.outcome import Box, Found, Key, Outcome, Status
-from batch.verification import keep_faces
+from batch.verification import both_looks, keep_faces, without_unlikely
 
 BOXES = (Box(0, 0, 10, 10, 0.9), Box(1, 1, 10, 10, 0.1), Box(40, 0, 20, 20, 0.5), Box(80, 0, 10, 10, 0.7))
 
@@ -23,6 +23,22 @@ def test_probable_boxes_stay_and_overlapping_ones_merge() -> None:
     assert kept.crops.shape == (2, 48, 48)
     assert kept.crops[:, 0, 0].tolist() == [10, 30]
     assert (kept.status, kept.patches) == (Status.OK, None)
+
+
+def test_unlikely_proposals_are_not_looked_at_again() -> None:
+    """What is unlikely at first sight goes, the rest keeps its probability; where nothing is left there is no face."""
+    likely = without_unlikely(proposed(), np.array([0.6, 0.01, 0.2, 0.04]))
+    assert [box.score for box in likely.boxes] == [0.6, 0.2]
+    assert likely.patches is not None and likely.patches[:, 0, 0].tolist() == [0, 20]
+    none = without_unlikely(proposed(), np.zeros(4))
+    assert (none.status, none.boxes) == (Status.NO_FACE, ())
+
+
+def test_two_looks_are_averaged_in_log_odds() -> None:
+    """Sure and unsure is fairly sure; certainty does not overflow."""
+    odds = np.sqrt(0.9 / 0.1 * 0.6 / 0.4)
+    assert both_looks(np.array([0.9]), np.array([0.6])) == pytest.approx([odds / (1 + odds)])
+    assert both_looks(np.array([0.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx([0, 1], abs=1e-6)
 
 
 def test_none_left_is_no_face() -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batch.crop import crop_faces, verifier_crops
+from batch.crop import crop_faces
 from batch.decode import ImageError, Photograph, read_photograph
 from batch.formats import SUFFIXES
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.settings import DetectorSettings
-from batch.verification import keep_faces
 from batch.worker import find_faces, shared_detector
-from jobs.face_batches import VERIFIED_AT_A_TIME
+from jobs.face_batches import VERIFIED_AT_A_TIME, verify_faces
 from model.bundle import EMOTION_MODEL, FACE_MODEL, read_card
 from model.inference import Classifier
 
@@ -30,8 +29,8 @@ def faces_of(photograph: Photograph, verifier: Classifier) -> tuple[Box, ...]:
     settings = DetectorSettings()
     boxes, crops, patches = find_faces(photograph, shared_detector(settings), settings)
     outcome = Outcome(Found(Key("", ""), 0, 0), Status.OK, boxes=tuple(boxes), crops=crops, patches=patches)
-    probabilities = verifier.predict(verifier_crops(patches))[:, 1] if boxes else np.empty(0)
-    return keep_faces(outcome, probabilities, settings.threshold).boxes
+    (verified,) = verify_faces([outcome], verifier.predict, VERIFIED_AT_A_TIME, settings.threshold)
+    return verified.boxes
 
 
 def moved_crops(gray: np.ndarray, box: Box, side: float) -> np.ndarray:
