@@ -156,8 +156,8 @@ def _callbacks(
 def _finish(
     trained: keras.Model, validation: LabelledCrops, shares: dict[str, float]
 ) -> tuple[keras.Model, Predictions]:
-    """Merge the heads, calibrate on the validation part and predict there."""
-    pixels, labelling = validation.images[..., None].astype("float32"), validation.labelling
+    """Merge the heads, calibrate on the validation part and predict there, by the labelling that counts most."""
+    pixels, labelling = validation.images[..., None].astype("float32"), max(shares, key=lambda name: shares[name])
     heads = trained.predict(pixels, batch_size=256, verbose=0)
     logits = np.sum([share * np.asarray(heads[name]) for name, share in shares.items()], axis=0)
     truth = validation.truth[labelling]

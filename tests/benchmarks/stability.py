@@ -11,7 +11,7 @@ import numpy as np
 
 from batch.crop import crop_faces
 from batch.decode import ImageError, Photograph, read_photograph
-from batch.formats import SUFFIXES
+from batch.formats import has_image_suffix
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.settings import DetectorSettings
 from batch.worker import find_faces, shared_detector
@@ -54,7 +54,7 @@ def main() -> None:
     emotions = Classifier(read_card(arguments.model), 64)
     crops: dict[int, list[np.ndarray]] = {side: [] for side in SIDES}
     for file in sorted(arguments.photographs.rglob("*")):
-        if file.suffix.lower() not in SUFFIXES:
+        if not has_image_suffix(file.name):
             continue
         try:
             photograph = read_photograph(file, 10**9, 10**5)
