@@ -35,8 +35,8 @@ def test_two_roots_do_not_mix(photos: Path, tmp_path: Path) -> None:
     other.mkdir()
     (other / "astronaut.jpg").write_bytes((tmp_path / "one" / "astronaut.jpg").read_bytes())
     annotate_here(tmp_path / "one", tmp_path / "out", roots=(tmp_path / "one", other), crops=tmp_path / "crops")
-    crops = {str(file.relative_to(file.parents[2])) for file in (tmp_path / "crops").rglob("astronaut.jpg.0.png")}
-    assert {crop.split("/", 1)[0] for crop in crops} == {"one", "two"}
+    crops = (tmp_path / "crops").rglob("astronaut.jpg.0.png")
+    assert sorted(crop.parent.name for crop in crops) == ["one", "two"]
 
 
 def test_crops_within_a_root_are_wrong_usage(photos: Path, tmp_path: Path, command: Run) -> None:
