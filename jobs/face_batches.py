@@ -37,8 +37,9 @@ def verify_faces(outcomes: Iterable[Outcome], predict: Predict, batch_size: int,
     looked = predicted(outcomes, _to_verify, predict, batch_size)
     likely = (without_unlikely(outcome, rows[:, 1]) if rows is not None else outcome for outcome, rows in looked)
     for outcome, rows in predicted(likely, _mirrored, predict, batch_size):
-        first, second = [box.score for box in outcome.boxes], np.zeros((0, 2)) if rows is None else rows
-        yield keep_faces(outcome, both_looks(np.array(first[: len(second)]), second[:, 1]), threshold)
+        first = np.array([box.score for box in outcome.boxes])
+        second = np.zeros(0) if rows is None else rows[:, 1]
+        yield keep_faces(outcome, both_looks(first, second), threshold)
 
 
 def _to_verify(outcome: Outcome) -> np.ndarray:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,3 +109,13 @@ def assert_same_tables(one: Path, other: Path, tolerance: float = 1e-5) -> None:
 def noise(seed: int, size: int = 64) -> Image.Image:
     """A small image without a face."""
     return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (size, size, 3), np.uint8))
+
+
+def multiply_adds(network: Any) -> int:
+    """The multiply-adds of a Keras network's convolutions and dense layers for one crop."""
+    operations = 0
+    for layer in network.layers:
+        if hasattr(layer, "kernel"):
+            positions = np.prod(layer.output.shape[1:3]) if len(layer.output.shape) == 4 else 1
+            operations += int(positions * np.prod(layer.kernel.shape))
+    return operations

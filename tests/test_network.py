@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import multiply_adds
 from drawn_faces import draw_crops
 
 from model.errors import TrainingError
@@ -32,12 +33,7 @@ def test_network_is_small(trained: keras.Model) -> None:
     """At most two million parameters and 150 million multiply-adds a face."""
     network = inference_network(trained, SHARES, 1.0)
     assert network.count_params() < 2e6
-    operations = 0
-    for layer in network.layers:
-        if hasattr(layer, "kernel"):
-            positions = np.prod(layer.output.shape[1:3]) if len(layer.output.shape) == 4 else 1
-            operations += int(positions * np.prod(layer.kernel.shape))
-    assert 50e6 < operations < 150e6
+    assert 50e6 < multiply_adds(network) < 150e6
 
 
 def test_heads_and_temperature_are_folded_into_one(trained: keras.Model) -> None:
