@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from batch.detectors.cascade import Cascade
+from batch.detectors.cnn import Cnn
 from batch.detectors.yunet import YuNet
 from batch.errors import DetectorError
 from batch.outcome import Box
@@ -26,6 +27,8 @@ def build_detector(settings: DetectorSettings) -> Detector:
     """Build the detector that ``settings`` name; raises DetectorError if that cannot be done."""
     if settings.name == "cascade":
         return Cascade()
+    if settings.name == "cnn":
+        return Cnn(settings.model_file(), settings.threshold)
     if settings.name == "yunet":
         return YuNet(settings.model_file(), settings.threshold)
     raise DetectorError(f"No detector is called {settings.name!r}.")

@@ -10,7 +10,7 @@ from batch.boxes import overlaps
 SMALLEST, LONG_SIDE = 40, 1024
 """Faces whose shorter side has fewer pixels are neither asked for nor held against a detector, in photographs with
 this long side or a longer one; in smaller ones the limit shrinks with them."""
-_FITS = 0.35
+FITS = 0.35
 """Least intersection over union of a hit with a true face."""
 
 
@@ -27,10 +27,21 @@ class Matches:
     score: np.ndarray
 
 
-def match(boxes: np.ndarray, scores: np.ndarray, faces: np.ndarray, long_side: float) -> Matches:
-    """Match boxes (N, 4) with the true faces (F, 4) of a photograph, best first; each face is found once."""
-    smallest = SMALLEST * min(1.0, long_side / LONG_SIDE)
-    asked = faces[:, 2:].min(axis=1) >= smallest
+def match(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    faces: np.ndarray,
+    long_side: float,
+    least_fit: float = FITS,
+    sizes: tuple[float, float] = (SMALLEST, np.inf),
+) -> Matches:
+    """Match boxes (N, 4) with the true faces (F, 4) of a photograph, best first; each face is found once.
+
+    ``least_fit`` is the least intersection over union of a hit. Faces whose shorter side lies within ``sizes`` count.
+    """
+    smallest, largest = (side * min(1.0, long_side / LONG_SIDE) for side in sizes)
+    sides = faces[:, 2:].min(axis=1)
+    asked = (sides >= smallest) & (sides < largest)
     found = np.full(len(faces), -np.inf)
     hit = np.full(len(boxes), -1)
     fits = overlaps(boxes, faces)
@@ -38,10 +49,10 @@ def match(boxes: np.ndarray, scores: np.ndarray, faces: np.ndarray, long_side: f
         if max(boxes[index, 2:]) < 0.8 * smallest:
             continue
         best = int(fits[index].argmax()) if len(faces) else -1
-        if best >= 0 and fits[index, best] >= _FITS and found[best] == -np.inf:
+        if best >= 0 and fits[index, best] >= least_fit and found[best] == -np.inf:
             found[best] = scores[index]
             hit[index] = 1 if asked[best] else -1
-        else:
+        elif max(boxes[index, 2:]) * 0.8 < largest:
             hit[index] = 0
     return Matches(hit, asked, found)
 
@@ -61,6 +72,12 @@ class Curve:
             return 1.0, 0.0, 1.0
         best = good[-1]
         return float(self.threshold[best]), float(self.recall[best]), float(self.precision[best])
+
+    @property
+    def average_precision(self) -> float:
+        """The area under precision over recall, each precision being the best at that recall or a larger one."""
+        best = np.maximum.accumulate(self.precision[::-1])[::-1]
+        return float((np.diff(self.recall, prepend=0) * best).sum())
 
     def at_threshold(self, threshold: float) -> tuple[float, float]:
         """Recall and precision of the boxes with a score of at least ``threshold``."""

@@ -14,10 +14,12 @@ THRESHOLDS = {"cascade": 0.62, "yunet": 0.6}
 """Each detector's least probability that a box holds a face, chosen for 95 % precision on WIDER FACE photographs, and
 for the cascade a little higher than the ones held out ask for, since others may be harder."""
 
-YUNET_ORIGIN = (
-    "--detector yunet needs --detector-model with the file face_detection_yunet_2023mar.onnx, which OpenCV publishes "
-    "in its model zoo, the repository opencv/opencv_zoo on GitHub."
-)
+MODEL_ORIGINS = {
+    "cnn": "--detector cnn needs --detector-model with an ONNX file that annotate-train detector has written.",
+    "yunet": "--detector yunet needs --detector-model with the file face_detection_yunet_2023mar.onnx, which OpenCV "
+    "publishes in its model zoo, the repository opencv/opencv_zoo on GitHub.",
+}
+"""Detectors that need a model, and where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class DetectorSettings:
     face_threshold: float | None = None
     """Least probability that a box holds a face; None for the detector's own."""
     model: Path | None = None
-    """The file that ``yunet`` needs."""
+    """The file that ``cnn`` and ``yunet`` need."""
 
     @property
     def threshold(self) -> float:
@@ -43,11 +45,11 @@ class DetectorSettings:
         return self.name == "cascade"
 
     def model_file(self) -> Path:
-        """The file that ``yunet`` needs; raises DetectorError if there is none."""
+        """The file that ``cnn`` and ``yunet`` need; raises DetectorError if there is none."""
         if self.model is None:
-            raise DetectorError(f"No detector model given. {YUNET_ORIGIN}")
+            raise DetectorError(f"No detector model given. {MODEL_ORIGINS[self.name]}")
         if not self.model.is_file():
-            raise DetectorError(f"No detector model at {self.model}. {YUNET_ORIGIN}")
+            raise DetectorError(f"No detector model at {self.model}. {MODEL_ORIGINS[self.name]}")
         return self.model
 
     def identity(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ class DetectorSettings:
             "face_threshold": self.threshold,
             "version": DETECTOR_VERSION,
         }
-        if self.name == "yunet":
+        if self.name in MODEL_ORIGINS:
             identity["model"] = hashlib.sha256(self.model_file().read_bytes()).hexdigest()
         return identity
 

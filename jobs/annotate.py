@@ -34,6 +34,7 @@ class DetectorName(StrEnum):
     """The face detectors."""
 
     CASCADE = "cascade"
+    CNN = "cnn"
     YUNET = "yunet"
 
 
@@ -54,7 +55,7 @@ def annotate(
         int, typer.Option(min=64, metavar="PIXELS", help="Long side of the image that the detector sees.")
     ] = DetectorSettings.detect_size,
     detector_model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The ONNX file that --detector yunet needs.")
+        Path | None, typer.Option(metavar="FILE", help="The ONNX file that --detector cnn or yunet needs.")
     ] = None,
     face_threshold: Annotated[
         float | None, typer.Option(min=0, max=1, metavar="P", help=_THRESHOLD_HELP)

@@ -148,6 +148,65 @@ def face_verifier(
         train_faces(FaceTraining(photographs, boxes, faces, output, settings, jobs=jobs, resume=resume))
 
 
+@app.command()
+def detector(
+    photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
+    boxes: Annotated[Path, typer.Option(help="JSON: path below PHOTOS to width, height and boxes_xywh.")],
+    faces: Annotated[Path | None, typer.Option(help="fer2013.csv: faces to paste in, compressed or not.")] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Model to write; NAME.onnx and NAME.json come beside it.")
+    ] = Path("detector.keras"),
+    epochs: Annotated[int, typer.Option(min=1, help="Rounds of --windows windows, each drawn anew.")] = 80,
+    windows: Annotated[int, typer.Option(min=1, help="Windows of an epoch.")] = 8192,
+    window_size: Annotated[
+        int, typer.Option(min=64, metavar="PIXELS", help="Side of a window; a multiple of 32.")
+    ] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Peak of the one-cycle schedule.")] = 2e-3,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before training stops.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, weights and windows.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to train; gpu fails where there is none.")] = Device.AUTO,
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Compute in bfloat16, keep weights in float32.")
+    ] = False,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that a killed training left.")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+) -> None:
+    """Train the face detector, for annotate --detector cnn, on photographs with known faces."""
+    silence_native_libraries()
+    start_logging(log_format)
+    if window_size % 32:
+        raise typer.BadParameter(f"expected a multiple of 32, received {window_size}", param_hint="--window-size")
+    with exit_codes(_KEPT):
+        from model.extras import require_training_packages
+
+        require_training_packages("matplotlib", "tensorboard", "onnx")
+        from jobs.train_detector import DetectorJob, train_face_detector
+        from model.detector_training import DetectorTraining
+
+        settings = DetectorTraining(
+            epochs=epochs,
+            windows=windows,
+            window_size=window_size,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            patience=patience,
+            seed=seed,
+        )
+        train_face_detector(
+            DetectorJob(
+                photographs,
+                boxes,
+                faces,
+                output,
+                settings,
+                mixed_precision=mixed_precision,
+                device=device,
+                resume=resume,
+            )
+        )
+
+
 def _bars() -> tuple[object, ...]:
     from jobs.training_bar import TrainingBar
 

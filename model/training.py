@@ -125,19 +125,41 @@ def train(
         weighted_metrics={name: ["accuracy"] for name in train_crops.targets},
         jit_compile=False,
     )
-    averager = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     keeper = TrainingCheckpoint(checkpoint, settings.patience, identity)
-    first_epoch = keeper.restore(network, averager)
     pixels = validation.images[..., None].astype("float32")
-    network.fit(
-        VariantBatches(train_crops, settings, first_epoch),
+    return fit(
+        network,
+        lambda first_epoch: VariantBatches(train_crops, settings, first_epoch),
+        settings.epochs,
+        keeper,
+        callbacks,
         validation_data=(pixels, validation.targets, validation.weights),
         validation_batch_size=256,
+    )
+
+
+def fit(
+    network: keras.Model,
+    batches: Callable[[int], keras.utils.PyDataset],
+    epochs: int,
+    keeper: TrainingCheckpoint,
+    callbacks: tuple[keras.callbacks.Callback, ...],
+    **validation: Any,
+) -> dict[str, list[float]]:
+    """Train a compiled network on the ``batches`` from an epoch on, as far as ``keeper`` has not already.
+
+    Leaves it the best epoch's averaged weights; gives the history.
+    """
+    averager = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    first_epoch = keeper.restore(network, averager)
+    network.fit(
+        batches(first_epoch),
         initial_epoch=first_epoch,
-        epochs=settings.epochs if not keeper.stopped else first_epoch,
+        epochs=epochs if not keeper.stopped else first_epoch,
         callbacks=[averager, *callbacks, keeper],
         shuffle=False,
         verbose=0,
+        **validation,
     )
     keeper.restore_best(network)
     return keeper.history

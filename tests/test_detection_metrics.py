@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from batch.detection_metrics import curve, match
 
@@ -52,3 +53,23 @@ def test_threshold_for_a_precision() -> None:
     assert found.at_precision(0.95) == (0.9, 1.0, 1.0)
     assert found.at_precision(0.5) == (0.5, 1.0, 0.5)
     assert curve([]).at_precision(0.5) == (1.0, 0.0, 1.0)
+
+
+def test_average_precision_by_hand() -> None:
+    """Hit, miss, hit with two faces: half of the recall at precision 1, half at 2/3."""
+    faces = np.array([[0, 0, 90, 90], [200, 0, 90, 90]])
+    boxes, scores = np.array([[0, 0, 90, 90], [400, 0, 90, 90], [200, 0, 90, 90]]), np.array([0.9, 0.8, 0.7])
+    found = curve([(scores, match(boxes, scores, faces, 1024))])
+    assert found.average_precision == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert curve([]).average_precision == 0
+
+
+def test_a_closer_fit_and_a_range_of_sizes() -> None:
+    """A box with IoU 0.45 is a hit at 0.35 and none at 0.5; large faces and boxes do not count among small ones."""
+    faces = np.array([[0, 0, 90, 90], [200, 0, 300, 300]])
+    boxes = np.array([[0, 0, 90, 200], [200, 0, 300, 300], [600, 300, 300, 300]])
+    assert match(boxes, np.ones(3), faces, 1024).hit.tolist() == [1, 1, 0]
+    assert match(boxes, np.ones(3), faces, 1024, least_fit=0.5).hit.tolist() == [0, 1, 0]
+    small = match(boxes, np.ones(3), faces, 1024, sizes=(40, 100))
+    assert small.hit.tolist() == [1, -1, -1]
+    assert small.asked.tolist() == [True, False]

@@ -1,53 +1,21 @@
 """Training the verifier, end to end on a few drawn photographs."""
 
 import json
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from conftest import astronaut
-from PIL import Image
+from training_runs import kill_when, known_photographs, train
 
 from model.bundle import load_network, read_card
 
-
-def known_photographs(root: Path) -> Path:
-    """Twelve photographs of the astronaut at different places, and where the face is."""
-    root.mkdir()
-    rng, boxes = np.random.default_rng(0), {}
-    for number in range(12):
-        canvas = Image.fromarray(rng.integers(0, 255, (60, 80), np.uint8)).resize((800, 600))
-        left, top = (int(value) for value in rng.integers(0, (288, 88)))
-        canvas.paste(astronaut().convert("L"), (left, top))
-        canvas.save(root / f"{number}.jpg")
-        boxes[f"{number}.jpg"] = {"width": 800, "height": 600, "boxes_xywh": [[170 + left, 65 + top, 110, 110]]}
-    (root / "boxes.json").write_text(json.dumps(boxes))
-    return root / "boxes.json"
-
-
 OUTPUTS = ("whole", "faces")
-
-
-def started(*arguments: object, cwd: Path) -> dict[str, Any]:
-    """What to start a training with."""
-    start = "from jobs.train import app; app(prog_name='annotate-train')"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    return {"args": [sys.executable, "-c", start, "faces", *map(str, arguments)], "cwd": cwd, "env": environment}
-
-
-def train(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(**started(*arguments, cwd=cwd), capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_training_leaves_a_model_and_its_pictures(tmp_path: Path) -> None:
     """A model that loads, its figures and command, four pictures, and nothing else."""
     boxes = known_photographs(tmp_path / "photos")
-    arguments = ("photos", "--boxes", boxes, "--epochs", 1, "--batch-size", 32)
+    arguments = ("faces", "photos", "--boxes", boxes, "--epochs", 1, "--batch-size", 32)
     done = train(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     card = read_card(tmp_path / "faces.keras")
@@ -64,15 +32,10 @@ def test_training_leaves_a_model_and_its_pictures(tmp_path: Path) -> None:
 def test_a_killed_training_goes_on(tmp_path: Path) -> None:
     """Killed after its first epoch and resumed, a training proposes nothing anew and ends as if never killed."""
     boxes = known_photographs(tmp_path / "photos")
-    arguments = ("photos", "--boxes", boxes, "--epochs", 3, "--batch-size", 32)
+    arguments = ("faces", "photos", "--boxes", boxes, "--epochs", 3, "--batch-size", 32)
     whole = train(*arguments, "-o", "whole.keras", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(**started(*arguments, cwd=tmp_path), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not (tmp_path / "faces.checkpoint.npz").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    kill_when(tmp_path / "faces.checkpoint.npz", *arguments, cwd=tmp_path)
     assert not (tmp_path / "faces.keras").exists()
     resumed = train(*arguments, "--resume", cwd=tmp_path)
     assert (resumed.returncode, "proposing" in resumed.stderr) == (0, False), resumed.stderr
@@ -84,6 +47,6 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
 def test_missing_photographs(tmp_path: Path) -> None:
     """Photographs that are not there end with exit 5 and the path."""
     boxes = known_photographs(tmp_path / "photos")
-    done = train(tmp_path, "--boxes", boxes, cwd=tmp_path)
+    done = train("faces", tmp_path, "--boxes", boxes, cwd=tmp_path)
     assert done.returncode == 5
     assert ".jpg" in done.stderr and "Traceback" not in done.stderr

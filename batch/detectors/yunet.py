@@ -5,10 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batch.boxes import as_box, strongest
+from batch.boxes import as_box, square_as_of_cascade, strongest
 from batch.errors import DetectorError
 from batch.outcome import Box
-from batch.settings import YUNET_ORIGIN
+from batch.settings import MODEL_ORIGINS
 
 _OVERLAP = 0.3
 """Boxes that overlap by more (intersection over union) are one face: OpenCV's own default."""
@@ -21,17 +21,13 @@ class YuNet:
     has learnt from such crops.
     """
 
-    SIDE = 0.92
-    """Side of the square, as a share of the height of YuNet's box: the median over 161 faces that ``alt2`` found."""
-    LOWER = -0.02
-    """How much lower than the box's centre that of the square lies, as a share of the box's height."""
-
     def __init__(self, file: Path, threshold: float) -> None:
         try:
             self._detector = cv2.FaceDetectorYN.create(str(file), "", (64, 64), threshold, _OVERLAP)
             self.detect(np.zeros((64, 64), np.uint8))
         except cv2.error as error:
-            raise DetectorError(f"{file} is not a model that OpenCV can find faces with. {YUNET_ORIGIN}") from error
+            wrong = f"{file} is not a model that OpenCV can find faces with."
+            raise DetectorError(f"{wrong} {MODEL_ORIGINS['yunet']}") from error
 
     def detect(self, gray: np.ndarray) -> list[Box]:
         """The faces found, best first, as squares."""
@@ -41,11 +37,5 @@ class YuNet:
         if found is None:
             return []
         boxes, scores = np.asarray(found[:, :4], float), np.asarray(found[:, -1], float)
-        return [_square(boxes[index], float(min(1.0, scores[index]))) for index in strongest(boxes, scores, _OVERLAP)]
-
-
-def _square(box: np.ndarray, score: float) -> Box:
-    x, y, width, height = box
-    side = height * YuNet.SIDE
-    left, top = x + (width - side) / 2, y + (height - side) / 2 + height * YuNet.LOWER
-    return as_box(np.array([left, top, side, side]), score)
+        kept = strongest(boxes, scores, _OVERLAP)
+        return [as_box(square_as_of_cascade(boxes[index]), float(min(1.0, scores[index]))) for index in kept]

@@ -1,0 +1,44 @@
+"""The exported detector gives what Keras gives, also when OpenCV runs it."""
+
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from model.detector_network import STRIDES, detector_network, inference_detector
+from model.errors import ModelError
+from model.onnx_export import export_onnx
+
+
+@pytest.fixture
+def network() -> keras.Model:
+    """A detector with drawn weights, as if trained: no two layers alike."""
+    keras.utils.set_random_seed(3)
+    network = detector_network(64)
+    rng = np.random.default_rng(3)
+    network.set_weights([weight + rng.uniform(0, 0.1, weight.shape).astype("f4") for weight in network.get_weights()])
+    return inference_detector(network, slope=1.5, intercept=-0.5)
+
+
+def test_opencv_gives_keras_answers_at_every_shape(network: keras.Model, tmp_path: Path) -> None:
+    export_onnx(network, tmp_path / "detector.onnx")
+    exported = cv2.dnn.readNetFromONNX(str(tmp_path / "detector.onnx"))
+    for height, width in ((96, 128), (160, 64), (96, 128)):
+        pixels = np.random.default_rng(height).integers(0, 256, (1, height, width, 1)).astype("f4")
+        exported.setInput(pixels.transpose(0, 3, 1, 2))
+        theirs = exported.forward([f"stride_{stride}" for stride in STRIDES])
+        for ours, other, stride in zip(network.predict(pixels, verbose=0), theirs, STRIDES, strict=True):
+            assert ours.shape == (1, height // stride, width // stride, 5)
+            assert np.ptp(ours) > 0.1
+            np.testing.assert_allclose(other.transpose(0, 2, 3, 1), ours, rtol=1e-3, atol=1e-3)
+
+
+def test_a_layer_without_translation_is_an_error(tmp_path: Path) -> None:
+    pixels = keras.Input((8, 8, 1))
+    network = keras.Model(pixels, layers.MaxPooling2D(name="pool")(pixels))
+    with pytest.raises(ModelError, match="pool: a layer MaxPooling2D"):
+        export_onnx(network, tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())

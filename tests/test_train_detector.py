@@ -1,0 +1,120 @@
+"""annotate-train detector from start to end on a few photographs, and annotate with what it leaves."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Run, astronaut
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import kill_when, known_photographs, train
+
+from batch.detect import build_detector
+from batch.detectors import cnn
+from batch.detectors.cnn import faces_in, letterboxed
+from batch.errors import DetectorError
+from batch.settings import DetectorSettings
+from model import detector_loss, detector_network
+
+QUICK = ("--window-size", 128, "--batch-size", 16, "--windows", 960, "--learning-rate", 0.004)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a detector was trained on ten photographs of one astronaut."""
+    folder = tmp_path_factory.mktemp("detector")
+    boxes = known_photographs(folder / "photos")
+    done = train("detector", "photos", "--boxes", boxes, *QUICK, "--epochs", 6, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_what_a_training_leaves(trained: Path) -> None:
+    """Two files of the same network, figures, a row per epoch, four pictures, TensorBoard's events."""
+    facts = json.loads((trained / "detector.json").read_text())
+    assert facts["validation"]["faces"] == facts["validation"]["photographs"] == 2
+    assert facts["validation"]["recall"] == 1
+    assert facts["command"].startswith("annotate-train detector photos")
+    assert len(pd.read_csv(trained / "detector.csv")) == 6
+    assert {file.stem for file in (trained / "detector").glob("*.png")} == {
+        "precision-recall",
+        "recall-by-size",
+        "false-positives",
+        "misses",
+    }
+    events = EventAccumulator(str(trained / "detector.tensorboard" / "train")).Reload()
+    assert "epoch_loss" in events.Tags()["scalars"] + events.Tags()["tensors"]
+    assert not list(trained.glob("*checkpoint*"))
+    size = (trained / "detector.keras").stat().st_size + (trained / "detector.onnx").stat().st_size
+    assert size < 2_500_000
+
+
+def test_keras_and_opencv_find_the_same_boxes(trained: Path) -> None:
+    """Within a pixel, at every shape that images are padded to."""
+    network = keras.saving.load_model(trained / "detector.keras")
+    settings = DetectorSettings("cnn", model=trained / "detector.onnx", face_threshold=0.3)
+    detector = build_detector(settings)
+    found = 0
+    for size in ((320, 320), (420, 300), (300, 410), (640, 200)):
+        canvas = Image.new("L", size, 90)
+        canvas.paste(astronaut().convert("L").resize((300, 300)), (0, 0))
+        gray = np.asarray(canvas)
+        maps = network.predict(letterboxed(gray)[None, ..., None].astype("f4"), verbose=0)
+        boxes, scores = faces_in([m[0] for m in maps], 0.3)
+        theirs = detector.detect(gray)
+        assert len(theirs) == len(boxes)
+        found += len(boxes)
+        for box, score, their in zip(boxes, scores, theirs, strict=True):
+            assert their.score == pytest.approx(score, abs=1e-3)
+            assert their.x + their.width / 2 == pytest.approx(box[0] + box[2] / 2, abs=1)
+            assert their.height == pytest.approx(box[3] * 0.92, abs=1)
+    assert found >= 3
+
+
+def test_annotate_finds_the_face(trained: Path, command: Run, tmp_path: Path) -> None:
+    """On a photograph that the training held out or not: one face, in its place."""
+    (tmp_path / "in").mkdir()
+    astronaut().save(tmp_path / "in" / "astronaut.png")
+    model = trained / "detector.onnx"
+    done = command(tmp_path / "in", "-o", tmp_path / "out", "-j", 1, "--detector", "cnn", "--detector-model", model)
+    assert done.returncode == 0, done.stderr
+    faces = pd.read_parquet(tmp_path / "out" / "faces.parquet")
+    best = faces.sort_values("face_score").iloc[-1]
+    assert abs(best["x"] + best["width"] / 2 - 225) < 30
+    assert abs(best["y"] + best["height"] / 2 - 120) < 30
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["identity"]["detector"]["name"] == "cnn"
+
+
+def test_missing_or_wrong_file(tmp_path: Path) -> None:
+    """The message names the command that makes such files."""
+    (tmp_path / "wrong.onnx").write_bytes(b"this is no model")
+    for file in (None, tmp_path / "none.onnx", tmp_path / "wrong.onnx"):
+        with pytest.raises(DetectorError, match="annotate-train detector"):
+            build_detector(DetectorSettings("cnn", model=file))
+
+
+def test_resume_goes_on_after_the_last_epoch(tmp_path: Path) -> None:
+    """With --resume and the same options only what is missing is trained; with others the command refuses."""
+    boxes = known_photographs(tmp_path / "photos")
+    arguments = ("detector", "photos", "--boxes", boxes, "--window-size", 64, "--batch-size", 4, "--windows", 8)
+    kill_when(tmp_path / "detector.checkpoint.npz", *arguments, "--epochs", 2, cwd=tmp_path)
+    assert not (tmp_path / "detector.keras").exists()
+    refused = train(*arguments, "--epochs", 3, "--resume", cwd=tmp_path)
+    assert refused.returncode == 5
+    assert "epochs was 2 and is 3" in refused.stderr
+    done = train(*arguments, "--epochs", 2, "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 2/2" in done.stderr
+    assert "epoch 1/2" not in done.stderr
+    assert len(pd.read_csv(tmp_path / "detector.csv")) == 2
+
+
+def test_batch_and_model_agree_on_what_they_cannot_share() -> None:
+    """Strides and kinds are written down on both sides, as neither may know the other."""
+    from batch import windows
+
+    assert cnn.STRIDES == detector_network.STRIDES
+    assert (windows.FACE, windows.IGNORED) == (detector_loss.FACE, detector_loss.IGNORED)
