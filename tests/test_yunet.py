@@ -1,5 +1,7 @@
 """OpenCV's own detector, with the file that the user brings."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +60,23 @@ def test_identity_has_the_file(onnx: Path, tmp_path: Path) -> None:
     assert one == same != different
     with pytest.raises(DetectorError):
         DetectorSettings("yunet").identity()
+
+
+def test_opencv_without_cascades(onnx: Path) -> None:
+    """OpenCV 5 has no cascades: YuNet works, and asking for a cascade names the OpenCV that is needed."""
+    program = """if True:
+        import sys
+        from pathlib import Path
+        import cv2
+        del cv2.CascadeClassifier
+        from batch.detect import build_detector
+        from batch.errors import DetectorError
+        from batch.settings import DetectorSettings
+        build_detector(DetectorSettings("yunet", model=Path(sys.argv[1])))
+        try:
+            build_detector(DetectorSettings())
+        except DetectorError as error:
+            print(error)
+        """
+    done = subprocess.run([sys.executable, "-c", program, onnx], capture_output=True, text=True, check=True)
+    assert "Install opencv-python-headless >=4.12,<5" in done.stdout

@@ -50,7 +50,7 @@ class Cascade:
         return [as_box(boxes[index], float(1 / (1 + np.exp(-votes[index])))) for index in kept]
 
 
-def _shortened(file: Path, stages: int) -> cv2.CascadeClassifier:
+def _shortened(file: Path, stages: int) -> "cv2.CascadeClassifier":  # OpenCV 5 has none
     """Load the first ``stages`` stages of a cascade; raises DetectorError if OpenCV does not bring it."""
     try:
         tree = ElementTree.parse(file).getroot()  # noqa: S314 - a file of OpenCV's own
