@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--boxes", type=Path, required=True)
     parser.add_argument("--below", default="", help="only photographs whose path starts so")
     parser.add_argument("--held-out", action="store_true", help="only those that annotate-train faces held out")
+    parser.add_argument("--cnn", type=Path, help="an ONNX file of annotate-train detector's")
     parser.add_argument("--yunet", type=Path, help="face_detection_yunet_2023mar.onnx")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -110,10 +111,11 @@ def main() -> None:
         timed = verified(photographs, settings, verifier)
         options = f"--detect-size {settings.detect_size} --face-threshold {settings.threshold}"
         print(line(f"cascade, {name} ({options})", timed, known, each), flush=True)  # noqa: T201
-    if arguments.yunet:
-        settings = DetectorSettings("yunet", model=arguments.yunet)
-        timed = verified(photographs, settings, None)
-        print(line(f"yunet (--detect-size {settings.detect_size})", timed, known, each))  # noqa: T201
+    for name, model in (("cnn", arguments.cnn), ("yunet", arguments.yunet)):
+        if model:
+            settings = DetectorSettings(name, model=model)
+            timed = verified(photographs, settings, None)
+            print(line(f"{name} (--detect-size {settings.detect_size})", timed, known, each))  # noqa: T201
 
 
 if __name__ == "__main__":
