@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +12,7 @@ from model.checkpoint import TrainingCheckpoint
 from model.detector_loss import detector_loss
 from model.detector_network import detector_network, flattened, places
 from model.device import compute_reproducibly
-from model.training import fit
+from model.training import fit, one_cycle
 
 MOST_FACES = 32
 """Faces of a window that are learnt from at most."""
@@ -106,16 +105,9 @@ def train_detector(
 
 
 def _optimizer(settings: DetectorTraining, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW with an epoch or so of warm-up, then a cosine down to zero, and an average of the weights."""
-    warmup = min(1, settings.epochs // 4) * steps
-    schedule: Any = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 20 if warmup else settings.learning_rate,
-        max(1, settings.epochs * steps - warmup),
-        warmup_target=settings.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
+    """AdamW with an epoch of warm-up, then a cosine down to zero, and an average of the weights."""
     return keras.optimizers.AdamW(
-        schedule,
+        one_cycle(settings.learning_rate, settings.epochs, steps, warmup_epochs=1),
         weight_decay=settings.weight_decay,
         clipnorm=10.0,
         use_ema=True,

@@ -165,17 +165,24 @@ def fit(
     return keeper.history
 
 
-def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optimizer:
-    """SGD with Nesterov momentum, two epochs of warm-up, then a cosine down to zero, and an average of the weights."""
-    warmup = min(2, settings.epochs // 4) * steps
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 10 if warmup else settings.learning_rate,
-        max(1, settings.epochs * steps - warmup),
-        warmup_target=settings.learning_rate if warmup else None,
+def one_cycle(peak: float, epochs: int, steps: int, warmup_epochs: int) -> Any:
+    """A learning rate that rises to ``peak`` from a tenth of it, and falls to zero along a cosine.
+
+    An epoch has ``steps``; a short training warms up for a quarter of its epochs at most.
+    """
+    warmup = min(warmup_epochs, epochs // 4) * steps
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 10 if warmup else peak,
+        max(1, epochs * steps - warmup),
+        warmup_target=peak if warmup else None,
         warmup_steps=warmup,
     )
+
+
+def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optimizer:
+    """SGD with Nesterov momentum, two epochs of warm-up, then a cosine down to zero, and an average of the weights."""
     return keras.optimizers.SGD(
-        schedule,
+        one_cycle(settings.learning_rate, settings.epochs, steps, warmup_epochs=2),
         momentum=0.9,
         nesterov=True,
         weight_decay=settings.weight_decay,

@@ -27,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a detector was trained on ten photographs of one astronaut."""
     folder = tmp_path_factory.mktemp("detector")
     boxes = known_photographs(folder / "photos")
-    done = train("detector", "photos", "--boxes", boxes, *QUICK, "--epochs", 6, cwd=folder)
+    done = train("detector", "photos", "--boxes", boxes, *QUICK, "--epochs", 8, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -38,7 +38,7 @@ def test_what_a_training_leaves(trained: Path) -> None:
     assert facts["validation"]["faces"] == facts["validation"]["photographs"] == 2
     assert facts["validation"]["recall"] == 1
     assert facts["command"].startswith("annotate-train detector photos")
-    assert len(pd.read_csv(trained / "detector.csv")) == 6
+    assert len(pd.read_csv(trained / "detector.csv")) == 8
     assert {file.stem for file in (trained / "detector").glob("*.png")} == {
         "precision-recall",
         "recall-by-size",
@@ -55,7 +55,7 @@ def test_what_a_training_leaves(trained: Path) -> None:
 def test_keras_and_opencv_find_the_same_boxes(trained: Path) -> None:
     """Within a pixel, at every shape that images are padded to."""
     network = keras.saving.load_model(trained / "detector.keras")
-    settings = DetectorSettings("cnn", model=trained / "detector.onnx", face_threshold=0.3)
+    settings = DetectorSettings("cnn", model=trained / "detector.onnx", face_threshold=0.05)
     detector = build_detector(settings)
     found = 0
     for size in ((320, 320), (420, 300), (300, 410), (640, 200)):
@@ -63,7 +63,7 @@ def test_keras_and_opencv_find_the_same_boxes(trained: Path) -> None:
         canvas.paste(astronaut().convert("L").resize((300, 300)), (0, 0))
         gray = np.asarray(canvas)
         maps = network.predict(letterboxed(gray)[None, ..., None].astype("f4"), verbose=0)
-        boxes, scores = faces_in([m[0] for m in maps], 0.3)
+        boxes, scores = faces_in([m[0] for m in maps], 0.05)
         theirs = detector.detect(gray)
         assert len(theirs) == len(boxes)
         found += len(boxes)
@@ -71,15 +71,16 @@ def test_keras_and_opencv_find_the_same_boxes(trained: Path) -> None:
             assert their.score == pytest.approx(score, abs=1e-3)
             assert their.x + their.width / 2 == pytest.approx(box[0] + box[2] / 2, abs=1)
             assert their.height == pytest.approx(box[3] * 0.92, abs=1)
-    assert found >= 3
+    assert found >= 4
 
 
 def test_annotate_finds_the_face(trained: Path, command: Run, tmp_path: Path) -> None:
-    """On a photograph that the training held out or not: one face, in its place."""
+    """In its place, on an image shrunk so that the face is as large as those in the windows trained on."""
     (tmp_path / "in").mkdir()
     astronaut().save(tmp_path / "in" / "astronaut.png")
     model = trained / "detector.onnx"
-    done = command(tmp_path / "in", "-o", tmp_path / "out", "-j", 1, "--detector", "cnn", "--detector-model", model)
+    options = ("--detector", "cnn", "--detector-model", model, "--detect-size", 320, "--face-threshold", 0.1)
+    done = command(tmp_path / "in", "-o", tmp_path / "out", "-j", 1, *options)
     assert done.returncode == 0, done.stderr
     faces = pd.read_parquet(tmp_path / "out" / "faces.parquet")
     best = faces.sort_values("face_score").iloc[-1]
