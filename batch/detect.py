@@ -18,7 +18,7 @@ class Detector(Protocol):
     def detect(self, gray: np.ndarray) -> list[Box]:
         """The boxes found, best first.
 
-        Their scores are probabilities unless the detector's boxes are to be verified: then they only rank.
+        Their scores are probabilities, except a cascade's, which only rank.
         """
         ...
 
@@ -28,7 +28,7 @@ def build_detector(settings: DetectorSettings) -> Detector:
     if settings.name == "cascade":
         return Cascade()
     if settings.name == "cnn":
-        return Cnn(settings.model_file(), settings.threshold)
+        return Cnn(settings.model_file())
     if settings.name == "yunet":
         return YuNet(settings.model_file(), settings.threshold)
     raise DetectorError(f"No detector is called {settings.name!r}.")

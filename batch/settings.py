@@ -41,8 +41,13 @@ class DetectorSettings:
 
     @property
     def verified(self) -> bool:
-        """Whether the detector only proposes, and the verifier decides."""
-        return self.name == "cascade"
+        """Whether the detector only proposes, and the verifier has a say."""
+        return self.name in ("cascade", "cnn")
+
+    @property
+    def own_looks(self) -> float:
+        """How many looks of the verifier's the detector's own score is worth; a cascade's is no probability."""
+        return 2 if self.name == "cnn" else 0
 
     def model_file(self) -> Path:
         """The file that ``cnn`` and ``yunet`` need; raises DetectorError if there is none."""

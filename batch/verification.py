@@ -46,10 +46,15 @@ def without_unlikely(outcome: Outcome, probabilities: np.ndarray) -> Outcome:
     )
 
 
-def both_looks(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The probability of a face after looking at a proposal and its mirror image: the mean of the two in log-odds."""
-    first, second = (np.clip(np.asarray(look, float), 1e-7, 1 - 1e-7) for look in (first, second))
-    return np.asarray(1 / (1 + np.sqrt((1 / first - 1) * (1 / second - 1))))
+def after_look(so_far: np.ndarray, look: np.ndarray, looks: float) -> np.ndarray:
+    """Probabilities (N,) of a face after one more look: the mean in log-odds, in which ``so_far`` counts ``looks``."""
+    mean = (looks * _log_odds(so_far) + _log_odds(look)) / (looks + 1)
+    return np.asarray(1 / (1 + np.exp(-mean)))
+
+
+def _log_odds(probabilities: np.ndarray) -> np.ndarray:
+    sure = np.clip(np.asarray(probabilities, float), 1e-7, 1 - 1e-7)
+    return np.asarray(np.log(sure / (1 - sure)))
 
 
 def keep_faces(outcome: Outcome, probabilities: np.ndarray, threshold: float) -> Outcome:

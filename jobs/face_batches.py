@@ -9,7 +9,8 @@ import numpy as np
 
 from batch.crop import verifier_crops
 from batch.outcome import Outcome
-from batch.verification import both_looks, keep_faces, without_unlikely
+from batch.settings import DetectorSettings
+from batch.verification import after_look, keep_faces, without_unlikely
 
 FLUSH_SECONDS = 5.0
 """How long a face waits for its batch to fill at most, so that a kill costs no more work than that."""
@@ -28,18 +29,33 @@ def label_faces(outcomes: Iterable[Outcome], predict: Predict, batch_size: int) 
         yield replace(outcome, probabilities=rows) if rows is not None else outcome
 
 
-def verify_faces(outcomes: Iterable[Outcome], predict: Predict, batch_size: int, threshold: float) -> Iterator[Outcome]:
+def verify_faces(
+    outcomes: Iterable[Outcome], predict: Predict, batch_size: int, detector: DetectorSettings
+) -> Iterator[Outcome]:
     """Leave every outcome those of its proposed faces that are faces, in the same order.
 
     ``predict`` gives (N, 2), the second column being the probability of a face. What is not unlikely at first sight is
     looked at again, mirrored.
     """
-    looked = predicted(outcomes, _to_verify, predict, batch_size)
-    likely = (without_unlikely(outcome, rows[:, 1]) if rows is not None else outcome for outcome, rows in looked)
-    for outcome, rows in predicted(likely, _mirrored, predict, batch_size):
-        first = np.array([box.score for box in outcome.boxes])
+    for outcome, rows in predicted(_looked_at(outcomes, predict, batch_size, detector), _mirrored, predict, batch_size):
         second = np.zeros(0) if rows is None else rows[:, 1]
-        yield keep_faces(outcome, both_looks(first, second), threshold)
+        probabilities = after_look(_scores(outcome), second, detector.own_looks + 1)
+        yield keep_faces(outcome, probabilities, detector.threshold)
+
+
+def _looked_at(
+    outcomes: Iterable[Outcome], predict: Predict, batch_size: int, detector: DetectorSettings
+) -> Iterator[Outcome]:
+    """Every outcome without the proposals that are unlikely at first sight."""
+    for outcome, rows in predicted(outcomes, _to_verify, predict, batch_size):
+        if rows is None:
+            yield outcome
+        else:
+            yield without_unlikely(outcome, after_look(_scores(outcome), rows[:, 1], detector.own_looks))
+
+
+def _scores(outcome: Outcome) -> np.ndarray:
+    return np.array([box.score for box in outcome.boxes])
 
 
 def _to_verify(outcome: Outcome) -> np.ndarray:

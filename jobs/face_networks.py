@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.outcome import Outcome
+from batch.settings import DetectorSettings
 from jobs.face_batches import VERIFIED_AT_A_TIME, Predict, label_faces, verify_faces
 from jobs.run_report import RunReport
 from model.bundle import ModelCard
@@ -21,7 +22,7 @@ class NetworkSettings:
     emotions: ModelCard
     verifier: ModelCard | None
     batch_size: int
-    face_threshold: float
+    detector: DetectorSettings
     device: str = "auto"
     without_neutral: bool = False
 
@@ -34,7 +35,7 @@ def annotated_faces(outcomes: Iterable[Outcome], settings: NetworkSettings, repo
         emotions = _predict(settings.emotions, settings.batch_size, report, "classify", leave_out)
         verifier = _predict(settings.verifier, VERIFIED_AT_A_TIME, report, "verify") if settings.verifier else None
     if verifier is not None:
-        outcomes = verify_faces(outcomes, verifier, VERIFIED_AT_A_TIME, settings.face_threshold)
+        outcomes = verify_faces(outcomes, verifier, VERIFIED_AT_A_TIME, settings.detector)
     yield from label_faces(outcomes, emotions, settings.batch_size)
 
 

@@ -15,6 +15,7 @@ from model.files import write_atomically
 SHIPPED = Path(__file__).parent / "weights"
 EMOTION_MODEL = SHIPPED / "emotions.keras"
 FACE_MODEL = SHIPPED / "faces.keras"
+DETECTOR_MODEL = SHIPPED / "detector.onnx"
 
 
 @dataclass(frozen=True)

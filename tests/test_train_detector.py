@@ -14,7 +14,7 @@ from training_runs import kill_when, known_photographs, train
 
 from batch.detect import build_detector
 from batch.detectors import cnn
-from batch.detectors.cnn import faces_in, letterboxed
+from batch.detectors.cnn import LEAST, faces_in, letterboxed
 from batch.errors import DetectorError
 from batch.settings import DetectorSettings
 from model import detector_loss, detector_network
@@ -55,15 +55,14 @@ def test_what_a_training_leaves(trained: Path) -> None:
 def test_keras_and_opencv_find_the_same_boxes(trained: Path) -> None:
     """Within a pixel, at every shape that images are padded to."""
     network = keras.saving.load_model(trained / "detector.keras")
-    settings = DetectorSettings("cnn", model=trained / "detector.onnx", face_threshold=0.05)
-    detector = build_detector(settings)
+    detector = build_detector(DetectorSettings("cnn", model=trained / "detector.onnx"))
     found = 0
     for size in ((320, 320), (420, 300), (300, 410), (640, 200)):
         canvas = Image.new("L", size, 90)
         canvas.paste(astronaut().convert("L").resize((300, 300)), (0, 0))
         gray = np.asarray(canvas)
         maps = network.predict(letterboxed(gray)[None, ..., None].astype("f4"), verbose=0)
-        boxes, scores = faces_in([m[0] for m in maps], 0.05)
+        boxes, scores = faces_in([m[0] for m in maps], LEAST)
         theirs = detector.detect(gray)
         assert len(theirs) == len(boxes)
         found += len(boxes)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from batch.outcome import Box, Found, Key, Outcome, Status
-from batch.verification import both_looks, keep_faces, without_unlikely
+from batch.verification import after_look, keep_faces, without_unlikely
 
 BOXES = (Box(0, 0, 10, 10, 0.9), Box(1, 1, 10, 10, 0.1), Box(40, 0, 20, 20, 0.5), Box(80, 0, 10, 10, 0.7))
 
@@ -34,11 +34,12 @@ def test_unlikely_proposals_are_not_looked_at_again() -> None:
     assert (none.status, none.boxes) == (Status.NO_FACE, ())
 
 
-def test_two_looks_are_averaged_in_log_odds() -> None:
-    """Sure and unsure is fairly sure; certainty does not overflow."""
-    odds = np.sqrt(0.9 / 0.1 * 0.6 / 0.4)
-    assert both_looks(np.array([0.9]), np.array([0.6])) == pytest.approx([odds / (1 + odds)])
-    assert both_looks(np.array([0.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx([0, 1], abs=1e-6)
+def test_looks_are_averaged_in_log_odds() -> None:
+    """Sure and unsure is fairly sure; what counts nothing changes nothing; certainty does not overflow."""
+    odds = np.cbrt((0.9 / 0.1) ** 2 * 0.6 / 0.4)
+    assert after_look(np.array([0.9]), np.array([0.6]), 2) == pytest.approx([odds / (1 + odds)])
+    assert after_look(np.array([25.0]), np.array([0.6]), 0) == pytest.approx([0.6])
+    assert after_look(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 1) == pytest.approx([0, 1], abs=1e-6)
 
 
 def test_none_left_is_no_face() -> None:

@@ -28,10 +28,12 @@ _SHAPES = ((1.0, 1.0), (1.0, 0.75), (0.75, 1.0), (1.0, 0.5), (0.5, 1.0))
 
 
 class Cnn:
-    """The network of ``annotate-train detector``, as ONNX: gray pixels in, a map of scores and boxes per stride out."""
+    """The network of ``annotate-train detector``, as ONNX: gray pixels in, a map of scores and boxes per stride out.
 
-    def __init__(self, file: Path, threshold: float) -> None:
-        self._threshold = threshold
+    It proposes every box that might be a face: the verifier, which sees a face larger, has a say, too.
+    """
+
+    def __init__(self, file: Path) -> None:
         try:
             self._network = cv2.dnn.readNetFromONNX(str(file))
             self._outputs = [f"stride_{stride}" for stride in STRIDES]
@@ -45,7 +47,7 @@ class Cnn:
         padded = letterboxed(gray)
         self._network.setInput(padded[None, None].astype(np.float32))
         maps = [m[0].transpose(1, 2, 0) for m in self._network.forward(self._outputs)]
-        boxes, scores = faces_in(maps, max(LEAST, self._threshold))
+        boxes, scores = faces_in(maps, LEAST)
         inside = (boxes[:, :2] + boxes[:, 2:] / 2 <= gray.shape[::-1]).all(axis=1)
         found = zip(boxes[inside], scores[inside], strict=True)
         return [as_box(square_as_of_cascade(box), float(score)) for box, score in found]

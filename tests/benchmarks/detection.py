@@ -66,7 +66,7 @@ def verified(photographs: list[Photograph], settings: DetectorSettings, verifier
     started = time.process_time()
     outcomes = proposed()
     if verifier is not None:
-        outcomes = verify_faces(outcomes, verifier.predict, VERIFIED_AT_A_TIME, settings.threshold)
+        outcomes = verify_faces(outcomes, verifier.predict, VERIFIED_AT_A_TIME, settings)
     for outcome in outcomes:
         timed.add([box[:4] for box in outcome.boxes], [box.score for box in outcome.boxes])
     timed.seconds = time.process_time() - started

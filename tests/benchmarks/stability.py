@@ -29,7 +29,7 @@ def faces_of(photograph: Photograph, verifier: Classifier) -> tuple[Box, ...]:
     settings = DetectorSettings()
     boxes, crops, patches = find_faces(photograph, shared_detector(settings), settings)
     outcome = Outcome(Found(Key("", ""), 0, 0), Status.OK, boxes=tuple(boxes), crops=crops, patches=patches)
-    (verified,) = verify_faces([outcome], verifier.predict, VERIFIED_AT_A_TIME, settings.threshold)
+    (verified,) = verify_faces([outcome], verifier.predict, VERIFIED_AT_A_TIME, settings)
     return verified.boxes
 
 
