@@ -13,5 +13,9 @@ class OutputHeld(Exception):
     """Another run holds this output."""
 
 
+class ClusterError(Exception):
+    """The cluster is out of reach, or one of its workers cannot do the work."""
+
+
 class DetectorError(Exception):
     """The face detector cannot be built."""

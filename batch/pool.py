@@ -55,33 +55,37 @@ def annotate_images(
     status CRASHED; the other images of its chunk are done all the same. With one job nobody survives such a crash.
     """
     for wave in _batched(_batched(images, CHUNK), _WAVE * jobs):
-        done = 0
-        try:
-            for outcomes in Parallel(jobs, return_as="generator")(delayed(work)(chunk, settings) for chunk in wave):
-                done += 1
-                yield from outcomes
-        except TerminatedWorkerError:
-            for chunk in wave[done:]:
-                yield from _survive(chunk, settings, jobs, work)
+        yield from _outcomes(wave, settings, jobs, work)
 
 
-def _survive(chunk: list[Found], settings: WorkerSettings, jobs: int, work: Work) -> Iterator[Outcome]:
-    """Do a chunk again after a crash; if it crashes again, find out by halves which image it is."""
-    started = time.monotonic()
+def _outcomes(chunks: list[list[Found]], settings: WorkerSettings, jobs: int, work: Work) -> Iterator[Outcome]:
+    """Do some chunks; after a crash do the rest again, in ever smaller parts, until it is known which image it was."""
+    done, started = 0, time.monotonic()
     try:
-        [outcomes] = Parallel(jobs)([delayed(work)(chunk, settings)])
+        for outcomes in Parallel(jobs, return_as="generator")(delayed(work)(chunk, settings) for chunk in chunks):
+            done += 1
+            yield from outcomes
     except TerminatedWorkerError:
-        if len(chunk) == 1:
+        rest = chunks[done:]
+        if len(rest) == 1 and len(rest[0]) == 1:
             late = time.monotonic() - started >= settings.image_timeout
             slow = f"reading it took longer than --image-timeout {settings.image_timeout:g} seconds"
             died = "the process that decoded it died; the image is probably damaged"
-            yield Outcome(chunk[0], Status.CRASHED, slow if late else died)
+            yield Outcome(rest[0][0], Status.CRASHED, slow if late else died)
             return
-        half = len(chunk) // 2
-        yield from _survive(chunk[:half], settings, jobs, work)
-        yield from _survive(chunk[half:], settings, jobs, work)
-    else:
-        yield from outcomes
+        for part in _parts(rest, 2 * jobs):
+            yield from _outcomes(part, settings, jobs, work)
+
+
+def _parts(chunks: list[list[Found]], in_flight: int) -> list[list[list[Found]]]:
+    """Those that were probably in flight apart from those behind them; then each on its own; then halves of one."""
+    if len(chunks) > in_flight:
+        return [chunks[:in_flight], chunks[in_flight:]]
+    if len(chunks) > 1:
+        return [[chunk] for chunk in chunks]
+    [chunk] = chunks
+    half = len(chunk) // 2
+    return [[chunk[:half]], [chunk[half:]]]
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

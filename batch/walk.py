@@ -2,6 +2,7 @@
 
 import os
 import stat
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -22,9 +23,14 @@ class WalkSettings:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow_symlinks: bool = False
+    shard: tuple[int, int] = (1, 1)
+    """Which part of how many: each image belongs to one, by a hash of its path below the root."""
 
     def wants(self, path: str) -> bool:
-        """Whether the patterns let the image at ``path`` (below its root) through."""
+        """Whether the image at ``path`` (below its root) belongs to the shard and the patterns let it through."""
+        part, parts = self.shard
+        if zlib.crc32(path.encode()) % parts != part - 1:
+            return False
         return (not self.include or _matches(path, self.include)) and not _matches(path, self.exclude)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from batch.crop import crop_faces, cut_patches
 from batch.decode import ImageError, Photograph, read_photograph
 from batch.detect import Detector, build_detector
+from batch.errors import RootError
+from batch.names import from_text
 from batch.outcome import Box, Found, Outcome, Status
 from batch.settings import DetectorSettings, WorkerSettings
 
@@ -25,7 +27,21 @@ def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome
     for found in chunk:
         with time_limit(settings.image_timeout):
             outcomes.append(annotate_image(found, settings))
+    for outcome in outcomes:
+        if outcome.status is Status.UNREADABLE:
+            _check_mounted(outcome.found)
     return outcomes
+
+
+def _check_mounted(found: Found) -> None:
+    """Raise RootError if nothing at all is left of the root: then it is not the image that is at fault."""
+    root = Path(from_text(found.key.root))
+    try:
+        gone = next(root.iterdir(), None) is None
+    except OSError:
+        gone = True
+    if gone:
+        raise RootError(f"The root {root} has vanished while it was read. Is its disk still mounted?")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.run_report import RunReport
-from model.bundle import EMOTION_MODEL
+from model.bundle import DETECTOR_MODEL, EMOTION_MODEL
 
 log = logging.getLogger("annotate.job")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -50,12 +50,14 @@ def annotate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces that the CNN sees at a time.")] = 64,
     model: Annotated[Path | None, typer.Option(metavar="FILE", help=_MODEL_HELP)] = None,
-    detector: Annotated[DetectorName, typer.Option(help="How faces are found.")] = DetectorName.CASCADE,
+    detector: Annotated[
+        DetectorName, typer.Option(envvar="ANNOTATE_DETECTOR", help="How faces are found.")
+    ] = DetectorName.CASCADE,
     detect_size: Annotated[
         int, typer.Option(min=64, metavar="PIXELS", help="Long side of the image that the detector sees.")
     ] = DetectorSettings.detect_size,
     detector_model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The ONNX file that --detector cnn or yunet needs.")
+        Path | None, typer.Option(metavar="FILE", help="The ONNX file of --detector yunet, or another one for cnn.")
     ] = None,
     face_threshold: Annotated[
         float | None, typer.Option(min=0, max=1, metavar="P", help=_THRESHOLD_HELP)
@@ -86,6 +88,13 @@ def annotate(
     image_timeout: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="Give up an image after this time (with two jobs or more).")
     ] = WorkerSettings.image_timeout,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Only the K-th of N parts of the images, by a hash of their paths."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Work on the Dask cluster with that scheduler, not here.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Annotate at most N images in this run.")
     ] = None,
@@ -111,8 +120,9 @@ def annotate(
     """
     silence_native_libraries()
     start_logging(log_format, quiet)
+    own_model = DETECTOR_MODEL if detector is DetectorName.CNN else None
     found_by = DetectorSettings(
-        detector, detect_size, face_threshold, detector_model.absolute() if detector_model else None
+        detector, detect_size, face_threshold, detector_model.absolute() if detector_model else own_model
     )
     settings = AnnotationSettings(
         roots=_distinct(roots),
@@ -124,7 +134,8 @@ def annotate(
         device=device,
         without_neutral=without_neutral,
         worker=WorkerSettings(found_by, max_pixels, image_timeout),
-        walk=WalkSettings(tuple(include or ()), tuple(exclude or ()), follow_symlinks),
+        walk=WalkSettings(tuple(include or ()), tuple(exclude or ()), follow_symlinks, _shard(shard)),
+        cluster=cluster,
         limit=limit,
         rescan=rescan,
         retry_failed=retry_failed,
@@ -143,6 +154,16 @@ def annotate(
     if strict and (report.failed or job.plan.unlistable):
         log.error("%d images of this run could not be read (--strict)", report.failed)
         raise typer.Exit(FAILED_IMAGES)
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    """Which part of how many, from ``3/64``."""
+    if text is None:
+        return WalkSettings.shard
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise typer.BadParameter(f"expected K/N with K from 1 to N, such as 3/64, got {text!r}", param_hint="--shard")
+    return int(part), int(parts)
 
 
 def _apart(folder: Path | None, roots: list[Path], option: str) -> Path | None:

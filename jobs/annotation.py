@@ -4,20 +4,19 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from batch.checkpoints import Checkpoints
 from batch.crop_files import CropFiles
 from batch.drawn_copies import DrawnCopies
-from batch.errors import OutputError
+from batch.errors import ClusterError, OutputError
 from batch.files import write_durably
 from batch.lock import hold
 from batch.names import to_text
-from batch.outcome import Outcome
+from batch.outcome import Found, Outcome
 from batch.plan import Plan
 from batch.pool import annotate_images
 from batch.publish import finish_publishing, merged_faces, merged_images, publish
@@ -47,6 +46,8 @@ class AnnotationSettings:
     without_neutral: bool = False
     worker: WorkerSettings = WorkerSettings(DetectorSettings())
     walk: WalkSettings = WalkSettings()
+    cluster: str | None = None
+    """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
     limit: int | None = None
     retry_failed: bool = False
     rescan: bool = False
@@ -130,8 +131,7 @@ class AnnotationJob:
     def _annotated(self) -> Iterator[Outcome]:
         """Every image of the plan with its faces' probabilities. Keras is imported while the workers already work."""
         settings = self.settings
-        work = partial(annotate_images, settings=settings.worker, jobs=settings.jobs)
-        outcomes = self.report.watch(self.plan, work)
+        outcomes = self.report.watch(self.plan, self._read)
         first = next(outcomes, None)
         if first is None:
             return
@@ -141,11 +141,20 @@ class AnnotationJob:
             self.card,
             self.verifier,
             settings.batch_size,
-            settings.worker.detector.threshold,
+            settings.worker.detector,
             settings.device,
             settings.without_neutral,
         )
         yield from annotated_faces(itertools.chain([first], outcomes), networks, self.report)
+
+    def _read(self, images: Iterable[Found]) -> Iterator[Outcome]:
+        """What the workers make of the images, here or on a cluster, which is looked for once there is an image."""
+        settings, stream = self.settings, iter(images)
+        first = next(stream, None)
+        if first is None:
+            return
+        with _cluster(settings.cluster, settings.roots) if settings.cluster else nullcontext(settings.jobs) as jobs:
+            yield from annotate_images(itertools.chain([first], stream), settings.worker, jobs)
 
     def _emotions(self, outcome: Outcome) -> list[str]:
         probabilities = outcome.probabilities
@@ -183,14 +192,23 @@ class AnnotationJob:
 def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: bool = False) -> Iterator[AnnotationJob]:
     """Hold the output and look at what it has and what there is to do; a dry run does not make the output.
 
-    Raises RootError, OutputError, OutputHeld, ModelError, DeviceError or DetectorError, here and during the run, for
-    what a person can mend.
+    Raises RootError, OutputError, OutputHeld, ModelError, DeviceError, DetectorError or ClusterError, here and during
+    the run, for what a person can mend.
     """
     with nullcontext() if dry_run and not settings.output.exists() else hold(settings.output):
         finish_publishing(settings.output)
         job = AnnotationJob(settings, report)
         _check_other_roots(job)
         yield job
+
+
+def _cluster(address: str, roots: tuple[Path, ...]) -> AbstractContextManager[int]:
+    """Import Dask, which few need; raises ClusterError if it is missing."""
+    try:
+        from batch.cluster import cluster_workers
+    except ModuleNotFoundError as error:
+        raise ClusterError(f"{error}. Install the extra: pip install 'emotion-annotate[cluster]'") from error
+    return cluster_workers(address, roots)
 
 
 def _check_labels(card: ModelCard) -> None:

@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from batch.errors import DetectorError, OutputError, OutputHeld, RootError
+from batch.errors import ClusterError, DetectorError, OutputError, OutputHeld, RootError
 from jobs.log import printable
 from model.errors import DataError, DeviceError, ModelError, TrainingError
 
@@ -16,7 +16,17 @@ FAILED_IMAGES, HELD, CANNOT_GO_ON, INTERRUPTED, TERMINATED = 3, 4, 5, 130, 143
 _EXIT_CODES: dict[type[Exception], int] = {
     OutputHeld: HELD,
     **dict.fromkeys(
-        (RootError, OutputError, DetectorError, ModelError, DataError, TrainingError, DeviceError), CANNOT_GO_ON
+        (
+            RootError,
+            OutputError,
+            ClusterError,
+            DetectorError,
+            ModelError,
+            DataError,
+            TrainingError,
+            DeviceError,
+        ),
+        CANNOT_GO_ON,
     ),
 }
 

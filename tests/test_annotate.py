@@ -206,11 +206,31 @@ def test_other_programs_read_the_tables(photos: Path, tmp_path: Path) -> None:
     assert polars.read_parquet(file)["emotion"].cast(polars.String).to_list() == ["joy", "joy"]
 
 
+def test_shards_are_one_table(photos: Path, command: Run, tmp_path: Path) -> None:
+    """Each image is in one shard; what the shards find is together what a run over everything finds."""
+    for number in range(5):
+        shutil.copy(photos / "astronaut.jpg", photos / f"{number}.jpg")
+    annotate_here(photos, tmp_path / "whole")
+    for part in (1, 2, 3):
+        done = command(photos, "-o", tmp_path / "parts" / str(part), "--shard", f"{part}/3")
+        assert done.returncode == 0, done.stderr
+    for name in ("images", "faces"):
+        parts = [pd.read_parquet(tmp_path / "parts" / str(part) / f"{name}.parquet") for part in (1, 2, 3)]
+        assert all(len(part) for part in parts)
+        whole = pd.read_parquet(tmp_path / "whole" / f"{name}.parquet")
+        joined = pd.concat(parts).sort_values(["path"], ignore_index=True)
+        assert joined["path"].tolist() == whole["path"].tolist()
+        files = f"{tmp_path}/parts/*/{name}.parquet"
+        counted = duckdb.sql(f"select count(*) from '{files}'").fetchall()  # noqa: S608
+        assert counted == [(len(whole),)]
+
+
 EXITS = {
     "no root": (2, []),
     "no such root": (5, ["nowhere"]),
     "root within a root": (2, [".", "photos"]),
     "unknown option": (2, ["photos", "--emotions"]),
+    "no such shard": (2, ["photos", "--shard", "3/2"]),
     "no such model": (5, ["photos", "--model", "none.keras"]),
     "no GPU": (5, ["photos", "--device", "gpu"]),
     "unreadable image": (3, ["photos", "--strict"]),

@@ -84,6 +84,7 @@ def test_the_stream_of_images_is_not_read_ahead_without_bound() -> None:
 
 def test_missing_files_are_outcomes_too(tmp_path: Path) -> None:
     """The real worker in a real pool gives a row for files that are gone."""
+    (tmp_path / "there.jpg").touch()
     gone = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(20)]
     outcomes = list(annotate_images(gone, WorkerSettings(), 2))
     assert {outcome.status for outcome in outcomes} == {Status.UNREADABLE}

@@ -34,6 +34,13 @@ def test_patterns_select_by_path_or_name(folder: Path) -> None:
     assert paths(folder, include=("*.jpg", "*.JPG"), exclude=("a-*",)) == ["a.jpg", "b.JPG"]
 
 
+def test_every_image_is_in_one_shard(folder: Path) -> None:
+    """The shards share out the images, the same way every night."""
+    shards = [paths(folder, shard=(part, 3)) for part in (1, 2, 3)]
+    assert shards == [["a/b/c/d.webp", "a/z.png", "b.JPG"], [], ["a-b.jpg", "a.jpg"]]
+    assert sorted(path for shard in shards for path in shard) == paths(folder)
+
+
 def test_content_counts_where_the_name_says_nothing(tmp_path: Path) -> None:
     """A photograph without an image's suffix is found by its first bytes, a text file is not."""
     astronaut().save(tmp_path / "scan.dat", "JPEG")

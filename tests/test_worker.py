@@ -8,9 +8,10 @@ from conftest import astronaut
 from PIL import Image
 
 from batch.crop import crop_faces
+from batch.errors import RootError
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.settings import WorkerSettings
-from batch.worker import annotate_image
+from batch.worker import annotate_chunk, annotate_image
 
 FACE = (170, 65, 110, 110)  # where the astronaut's face is, by eye
 
@@ -69,3 +70,17 @@ def test_crop_beyond_the_border_repeats_it() -> None:
     crops = crop_faces(gray, [Box(-20, -20, 60, 60, 1), Box(30, 30, 200, 100, 1), Box(500, 500, 10, 10, 1)])
     assert (crops.shape, crops.dtype) == ((3, 48, 48), np.uint8)
     assert (crops[:2] == 90).all() and (crops[2] == 0).all()
+
+
+def test_a_root_that_vanishes_is_no_heap_of_unreadable_images(tmp_path: Path) -> None:
+    """A disk that goes away under the run ends it; a single image that goes away is a row."""
+    gone = [Found(Key(str(tmp_path / "disk"), "a.jpg"), 1, 1)]
+    (tmp_path / "disk").mkdir()
+    with pytest.raises(RootError, match="vanished"):
+        annotate_chunk(gone, WorkerSettings())
+    (tmp_path / "disk").rmdir()
+    with pytest.raises(RootError, match="vanished"):
+        annotate_chunk(gone, WorkerSettings())
+    astronaut().save(tmp_path / "b.jpg")
+    [row] = annotate_chunk([Found(Key(str(tmp_path), "a.jpg"), 1, 1)], WorkerSettings())
+    assert row.status is Status.UNREADABLE

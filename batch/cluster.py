@@ -1,0 +1,97 @@
+"""Workers on a Dask cluster in place of processes of this machine, by joblib's own backend. Imports Dask."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, KilledWorker
+from joblib import parallel_config, register_parallel_backend
+from joblib._dask import DaskDistributedBackend
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from batch.errors import ClusterError, RootError
+
+_PATIENCE = 10
+"""Seconds that scheduler and workers have to answer."""
+
+
+class _SurvivingBackend(DaskDistributedBackend):
+    """joblib's backend, which would wait for ever for a task on which workers die, and keep a sole worker idle."""
+
+    def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> "Future[Any]":
+        """Tell joblib of the tasks that Dask gives up, too."""
+        future: Future[Any] = super().submit(func, callback)
+
+        def tell(done: "Future[Any]") -> None:
+            if callback is not None and done.exception() is not None:
+                callback(done.exception())
+
+        future.add_done_callback(tell)
+        return future
+
+    def retrieve_result_callback(self, out: Any) -> Any:
+        """What the task returned; raises TerminatedWorkerError if workers die on it, as joblib's own processes do."""
+        if isinstance(out, KilledWorker):
+            raise TerminatedWorkerError(str(out))
+        if isinstance(out, BaseException) or not isinstance(out, list):
+            raise ClusterError(f"The connection to the cluster was lost: {out}")
+        return super().retrieve_result_callback(out)
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        """Two at least: what one job has to do joblib would do here."""
+        return max(2, int(super().effective_n_jobs(n_jobs)))
+
+
+@contextmanager
+def cluster_workers(address: str, roots: tuple[Path, ...]) -> Iterator[int]:
+    """Let joblib use the workers of the Dask scheduler at ``address``; gives how many there are.
+
+    Raises ClusterError if none answer, or one of them cannot do the work.
+    """
+    register_parallel_backend("surviving_dask", _SurvivingBackend)
+    try:
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"No Dask scheduler answers at {address}: {error}") from error
+    with client:
+        workers = _checked(client, address, roots)
+        with parallel_config(backend="surviving_dask", client=client):
+            yield workers
+
+
+def _checked(client: Client, address: str, roots: tuple[Path, ...]) -> int:
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError as error:
+        raise ClusterError(f"The scheduler at {address} has no workers. Start some: dask worker {address}") from error
+    seen = {str(root): _first_entry(root) for root in roots}
+    answers = client.run(_problem, seen, version("emotion-annotate"), on_error="return")
+    for worker, answer in answers.items():
+        if answer is not None:
+            install = ". Install emotion-annotate there, too" if isinstance(answer, ModuleNotFoundError) else ""
+            raise ClusterError(f"The worker {worker} cannot do the work: {answer}{install}.")
+    for worker, threads in client.ncores().items():
+        if threads != 1:
+            raise ClusterError(f"The worker {worker} has {threads} threads; OpenCV wants --nthreads 1.")
+    return len(answers)
+
+
+def _first_entry(root: Path) -> str:
+    try:
+        return min((entry.name for entry in root.iterdir()), default="")
+    except OSError as error:
+        raise RootError(f"Cannot list the root {root}: {error.strerror}.") from error
+
+
+def _problem(seen: dict[str, str], expected: str) -> str | None:
+    """Why this worker cannot do the work; ``seen`` has a file or folder of each root."""
+    if multiprocessing.current_process().name == "MainProcess":
+        return "nobody would start it again after a crash, as it runs with --no-nanny"
+    if version("emotion-annotate") != expected:
+        return f"it has version {version('emotion-annotate')} of emotion-annotate, and not {expected}"
+    hidden = [root for root, entry in seen.items() if not (Path(root) / entry).exists()]
+    return f"it does not see the photographs in {hidden[0]}. Perhaps its disk is not mounted there" if hidden else None
