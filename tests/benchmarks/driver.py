@@ -1,0 +1,61 @@
+"""What the process that gives out the work costs per image, by hand from the repository's root.
+
+python tests/benchmarks/driver.py --files 20000 --faces 1
+
+The workers are replaced by ones that answer at once, so that the time is the driver's: the walk, handing out,
+gathering, the emotion CNN, checkpoints, tables. As many workers keep it busy as this cost goes into theirs.
+"""
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from batch.outcome import Box, Found, Outcome, Status
+from batch.pool import annotate_images
+from batch.settings import DetectorSettings, WorkerSettings
+from jobs import annotation
+from jobs.run_report import RunReport
+
+
+def answer(chunk: list[Found], _settings: WorkerSettings, faces: int) -> list[Outcome]:
+    """As many faces as asked for, without a look at the images."""
+    boxes, crops = (Box(0, 0, 50, 50, 0.9),) * faces, np.zeros((faces, 48, 48), np.uint8)
+    status = Status.OK if faces else Status.NO_FACE
+    return [Outcome(found, status, width=640, height=480, boxes=boxes, crops=crops) for found in chunk]
+
+
+def main() -> None:
+    """Make the files, run the job over them, print what it cost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--faces", type=int, default=1, help="faces per image")
+    arguments = parser.parse_args()
+    annotation.annotate_images = partial(annotate_images, work=partial(answer, faces=arguments.faces))
+    unverified = WorkerSettings(DetectorSettings("yunet", model=Path(__file__)))
+    with tempfile.TemporaryDirectory() as name:
+        root, report = Path(name) / "photos", RunReport()
+        root.mkdir()
+        Image.new("L", (8, 8)).save(root / "first.png")
+        for number in range(arguments.files - 1):
+            os.link(root / "first.png", root / f"{number:07d}.png")
+        started, spent = time.monotonic(), time.process_time()
+        settings = annotation.AnnotationSettings((root,), Path(name) / "out", jobs=2, worker=unverified)
+        with report, annotation.annotation_job(settings, report) as job:
+            job.run()
+        seconds, spent = time.monotonic() - started, time.process_time() - spent
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        facts = report.as_json()
+    each = f"{1000 * seconds / arguments.files:.2f} ms, {1000 * spent / arguments.files:.2f} ms of CPU time"
+    print(f"{arguments.files} images: {each} per image, {memory:.0f} MB")  # noqa: T201
+    print(facts["seconds_by_stage"], facts["faces"], "faces")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

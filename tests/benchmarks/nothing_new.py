@@ -1,0 +1,55 @@
+"""Time and memory of a run over many known files of which none has changed, by hand from the repository's root.
+
+python tests/benchmarks/nothing_new.py --files 100000
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from speed import ANNOTATE
+
+from batch.outcome import Found, Key, Outcome, Status
+from batch.publish import publish
+from batch.schema import faces_schema, image_rows
+from jobs.annotation import AnnotationJob, AnnotationSettings
+from jobs.run_report import RunReport
+
+
+def make_files(root: Path, count: int) -> Iterator[Outcome]:
+    """Empty files, a thousand to a folder, with what a run that found nothing in them would have recorded."""
+    for number in range(count):
+        file = root / f"{number // 1000:05d}" / f"{number:08d}.jpg"
+        if number % 1000 == 0:
+            file.parent.mkdir(parents=True)
+        file.touch()
+        status = file.stat()
+        key = Key(str(root), str(file.relative_to(root)))
+        yield Outcome(Found(key, status.st_size, status.st_mtime_ns), Status.NO_FACE, width=1, height=1)
+
+
+def main() -> None:
+    """Make the files and their tables, then run twice."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=100_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        root, output = Path(name) / "photos", Path(name) / "out"
+        output.mkdir()
+        job = AnnotationJob(AnnotationSettings((root,), output), RunReport())
+        images = image_rows(make_files(root, arguments.files))
+        publish(output, images, faces_schema(job.labels).empty_table(), job.identity, 1, False)
+        for _ in range(2):
+            started = time.monotonic()
+            process = subprocess.Popen([sys.executable, "-c", ANNOTATE, str(root), "-o", str(output)])
+            _, status, usage = os.wait4(process.pid, 0)
+            print(f"{time.monotonic() - started:.2f} s, {usage.ru_maxrss / 1024:.0f} MB, status {status}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

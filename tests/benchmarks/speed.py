@@ -1,0 +1,174 @@
+"""Seconds per photograph beside what people use today, in one run, by hand from the repository's root.
+
+python tests/benchmarks/speed.py PHOTOS --fer ENVIRONMENT/bin/python
+
+PHOTOS are real photographs; copies of 1, 4 and 12 megapixels are made of them, each file another one. The comparisons:
+``fer`` (an interpreter that has it) looped over the same files with its cascade; the script that people write; and the
+floor, which is decoding and the same detector and nothing else, shared out perfectly.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from PIL import Image, ImageOps
+
+from batch.formats import has_image_suffix
+from batch.settings import DetectorSettings, WorkerSettings
+from model.bundle import DETECTOR_MODEL, EMOTION_MODEL
+
+ANNOTATE = "from jobs.annotate import app; app(prog_name='annotate')"
+DETECTORS = {"cascade": None, "cnn": DETECTOR_MODEL}
+
+FER = """
+import sys, time, cv2
+from fer.fer import FER
+detector = FER()
+photographs = sys.argv[1:]
+detector.detect_emotions(cv2.imread(photographs[0]))
+started = time.monotonic()
+for photograph in photographs:
+    detector.detect_emotions(cv2.imread(photograph))
+print((time.monotonic() - started) / len(photographs))
+"""
+
+SCRIPT = f"""
+import sys, time, cv2, keras, numpy as np
+cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+model = keras.models.load_model({str(EMOTION_MODEL)!r})
+photographs = sys.argv[1:]
+model.predict(np.zeros((1, 48, 48, 1)), verbose=0)
+started = time.monotonic()
+for photograph in photographs:
+    gray = cv2.cvtColor(cv2.imread(photograph), cv2.COLOR_BGR2GRAY)
+    for x, y, w, h in cascade.detectMultiScale(gray, 1.1, 5):
+        model.predict(cv2.resize(gray[y : y + h, x : x + w], (48, 48))[None, ..., None], verbose=0)
+print((time.monotonic() - started) / len(photographs))
+"""
+
+
+def make_photographs(originals: list[Path], folder: Path, megapixels: float, count: int) -> list[Path]:
+    """Copies of real photographs with that many pixels, no two alike, a hundred to a folder."""
+    made = []
+    for number in range(count):
+        file = folder / f"{number // 100:03d}" / f"{number:05d}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image = ImageOps.exif_transpose(Image.open(originals[number % len(originals)])).convert("RGB")
+        scale = np.sqrt(megapixels * 1e6 / (image.width * image.height))
+        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+        image.rotate(number // len(originals) / 2).save(file, quality=90)
+        made.append(file)
+    return made
+
+
+def annotated(folder: Path, output: Path, *options: object) -> tuple[float, float, dict[str, float]]:
+    """Seconds and peak MB of one run of ``annotate``, and its seconds by stage."""
+    command = [sys.executable, "-c", ANNOTATE, folder, "-o", output, "-q", *options]
+    started = time.monotonic()
+    process = subprocess.Popen([str(part) for part in command])
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    if status:
+        raise SystemExit(f"annotate ended with status {status}")
+    stages = json.loads((output / "run.json").read_text())["seconds_by_stage"]
+    return seconds, usage.ru_maxrss / 1024, stages
+
+
+def decode_and_detect(files: list[Path], settings: WorkerSettings) -> None:
+    """What the floor does with some files."""
+    from batch.decode import read_photograph
+    from batch.worker import shared_detector, shrunken
+
+    detector = shared_detector(settings.detector)
+    for file in files:
+        gray = read_photograph(file, settings.max_pixels, settings.enough).gray
+        detector.detect(shrunken(gray, settings.detector.detect_size))
+
+
+def floor(files: list[Path], settings: WorkerSettings, jobs: int) -> float:
+    """Seconds per photograph of decoding and detecting alone."""
+    chunks = list(batched(files, 4))
+    with Parallel(jobs) as parallel:
+        parallel(delayed(decode_and_detect)(files[:4], settings) for _ in range(jobs))
+        started = time.monotonic()
+        parallel(delayed(decode_and_detect)(chunk, settings) for chunk in chunks)
+        return (time.monotonic() - started) / len(files)
+
+
+def batched(items: list[Path], size: int) -> Iterator[list[Path]]:
+    """Lists of ``size`` items."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def told(interpreter: str, script: str, files: list[Path]) -> float:
+    """Seconds per photograph, as another program prints them."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [interpreter, "-c", script, *map(str, files)], env=environment, check=True, capture_output=True, text=True
+    )
+    return float(done.stdout.split()[-1])
+
+
+def steady(photographs: Path, output: Path, count: int, *options: object) -> tuple[float, float, dict[str, float]]:
+    """Seconds per photograph without the start-up, which a run over eight tells; peak MB and seconds by stage."""
+    few, _, _ = annotated(photographs, output / "few", "--limit", 8, *options)
+    seconds, memory, stages = annotated(photographs, output / "all", *options)
+    return (seconds - few) / (count - 8), memory, stages
+
+
+def compare(folder: Path, files: list[Path], fer: str | None, compared: int, cores: int) -> None:
+    """Print a table for photographs of one size."""
+    rows = {"the script that people write": told(sys.executable, SCRIPT, files[:compared])}
+    if fer:
+        rows["fer"] = told(fer, FER, files[:compared])
+    notes = []
+    for detector, model in DETECTORS.items():
+        settings = WorkerSettings(DetectorSettings(detector, model=model))
+        rows[f"{detector}: floor, {cores} jobs"] = bare = floor(files, settings, cores)
+        for jobs in (1, cores):
+            name = f"{detector}: annotate, {jobs} jobs"
+            options = ("--detector", detector, "-j", jobs)
+            rows[name], memory, stages = steady(folder / "photos", folder / f"{detector}{jobs}", len(files), *options)
+            told_stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in stages.items())
+            notes.append(
+                f"{name}: {rows[name] / bare:.2f} of the floor, {memory:.0f} MB, seconds by stage {told_stages}"
+            )
+    base = rows.get("fer", rows["the script that people write"])
+    print("| | s per photograph | times as fast |\n|---|---|---|")  # noqa: T201
+    for name, seconds in rows.items():
+        print(f"| {name} | {seconds:.4f} | {base / seconds:.1f} |")  # noqa: T201
+    print(*notes, sep="\n", flush=True)  # noqa: T201
+
+
+def main() -> None:
+    """Make the photographs, run everything on them, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("--fer", help="a Python interpreter that can import fer 25.10.3")
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12])
+    parser.add_argument("--count", type=int, default=200, help="photographs of each size")
+    parser.add_argument("--compared", type=int, default=24, help="of these, photographs for fer and the script")
+    arguments = parser.parse_args()
+    originals = sorted(file for file in arguments.photographs.rglob("*") if has_image_suffix(file.name))
+    cores = len(os.sched_getaffinity(0))
+    for megapixels in arguments.megapixels:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            files = make_photographs(originals, folder / "photos", megapixels, arguments.count)
+            print(f"\n{megapixels:g} megapixels, {len(files)} photographs, {cores} cores", flush=True)  # noqa: T201
+            compare(folder, files, arguments.fer, arguments.compared, cores)
+
+
+if __name__ == "__main__":
+    main()
