@@ -1,4 +1,4 @@
-"""Crops to train the verifier on: what the cascade proposes in photographs whose faces are known."""
+"""Crops to train the verifier on: what a detector proposes in photographs whose faces are known."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class MinedPhotograph:
 def mine_photograph(
     root: Path, path: str, faces: np.ndarray, settings: WorkerSettings, shifted: int = 4, seed: int = 0
 ) -> MinedPhotograph:
-    """Cut out of a photograph what the cascade proposes, and each true face (F, 4) ``shifted`` times.
+    """Cut out of a photograph what the detector proposes, and each true face (F, 4) ``shifted`` times.
 
     Raises ImageError if the photograph cannot be read.
     """

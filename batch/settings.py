@@ -47,7 +47,7 @@ class DetectorSettings:
     @property
     def own_looks(self) -> float:
         """How many looks of the verifier's the detector's own score is worth; a cascade's is no probability."""
-        return 2 if self.name == "cnn" else 0
+        return 3 if self.name == "cnn" else 0
 
     def model_file(self) -> Path:
         """The file that ``cnn`` and ``yunet`` need; raises DetectorError if there is none."""

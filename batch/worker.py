@@ -112,8 +112,8 @@ def _scaled(box: Box, across: float, down: float) -> Box:
     return Box(box.x * across, box.y * down, box.width * across, box.height * down, box.score)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def shared_detector(settings: DetectorSettings) -> Detector:
-    """The detector of this process, built once."""
+    """The detector of this process with these settings, built once."""
     cv2.setNumThreads(1)  # one worker per core already
     return build_detector(settings)

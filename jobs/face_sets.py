@@ -10,11 +10,11 @@ from joblib import Parallel, delayed
 
 from batch.decode import ImageError
 from batch.mining import MinedPhotograph, mine_photograph
-from batch.settings import WorkerSettings
+from batch.settings import DetectorSettings, WorkerSettings
 from model.errors import DataError
 
 NEGATIVES = 60
-"""Crops without a face that are kept of a photograph to train on, drawn at random."""
+"""Crops without a face that are kept of each detector's in a photograph to train on, drawn at random."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,43 @@ def split(paths: list[str], held_out: float, seed: int) -> tuple[list[str], list
 
 
 def mine(
-    root: Path, known: dict[str, KnownFaces], paths: list[str], everything: bool, settings: WorkerSettings, jobs: int
+    root: Path,
+    known: dict[str, KnownFaces],
+    paths: list[str],
+    everything: bool,
+    detectors: tuple[DetectorSettings, ...],
+    jobs: int,
 ) -> list[MinedPhotograph]:
     """Mine photographs; ``everything`` keeps all of the proposals and adds nothing to them."""
-    work = (delayed(_mine)(root, path, known[path].faces, settings, everything) for path in paths)
+    work = (delayed(_mine)(root, path, known[path].faces, everything, detectors) for path in paths)
     return list(Parallel(jobs, return_as="generator")(work))
 
 
-def _mine(root: Path, path: str, faces: np.ndarray, settings: WorkerSettings, everything: bool) -> MinedPhotograph:
+def _mine(
+    root: Path, path: str, faces: np.ndarray, everything: bool, detectors: tuple[DetectorSettings, ...]
+) -> MinedPhotograph:
+    """What each of the detectors proposes; to train on, also the true faces, shifted, once for all detectors."""
+    shifted = [0 if everything or detector != detectors[0] else 4 for detector in detectors]
     try:
-        mined = mine_photograph(root, path, faces, settings, shifted=0 if everything else 4)
+        every = [
+            mine_photograph(root, path, faces, WorkerSettings(detector), times)
+            for detector, times in zip(detectors, shifted, strict=True)
+        ]
     except ImageError as error:
         raise DataError(f"{root / path}: {error.reason}.") from error
-    if everything:
-        return mined
-    rng = np.random.default_rng(list(path.encode()))
+    kept = [np.arange(len(mined.fit)) if everything else _to_train_on(mined) for mined in every]
+    columns = [
+        np.concatenate([getattr(mined, name)[rows] for mined, rows in zip(every, kept, strict=True)])
+        for name in ("boxes", "crops", "fit", "proposed")
+    ]
+    return MinedPhotograph(path, *columns)
+
+
+def _to_train_on(mined: MinedPhotograph) -> np.ndarray:
+    """Numbers of the crops that have something of a face, and of some that have not."""
+    rng = np.random.default_rng(list(mined.path.encode()))
     negatives = rng.permutation(np.flatnonzero(mined.fit < 0.3))[:NEGATIVES]
-    kept = np.sort(np.concatenate([np.flatnonzero(mined.fit >= 0.3), negatives]))
-    return MinedPhotograph(path, mined.boxes[kept], mined.crops[kept], mined.fit[kept], mined.proposed[kept])
+    return np.sort(np.concatenate([np.flatnonzero(mined.fit >= 0.3), negatives]))
 
 
 def save_mined(file: Path, photographs: list[MinedPhotograph]) -> None:

@@ -131,7 +131,7 @@ def face_verifier(
     resume: Annotated[bool, typer.Option(help="Go on from what a killed training has left.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
-    """Train the CNN that verifies faces, on what the cascade proposes in photographs with known faces."""
+    """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces."""
     start_logging(log_format)
     with exit_codes():
         from jobs.train_faces import FaceTraining, train_faces

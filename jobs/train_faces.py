@@ -12,11 +12,11 @@ import numpy as np
 from batch.crop import CONTEXT
 from batch.detection_metrics import curve, match
 from batch.mining import MinedPhotograph
-from batch.settings import WorkerSettings
+from batch.settings import DetectorSettings
 from batch.verification import merged
 from jobs.face_figures import ValidatedPhotograph, draw_figures
 from jobs.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
-from model.bundle import save_bundle
+from model.bundle import DETECTOR_MODEL, save_bundle
 from model.crops import LabelledCrops
 from model.face_network import FACE_LABELS, calibrated_network
 from model.faces import face_crops, face_margins, platt_scaling, tight_faces, train_verifier, without_surroundings
@@ -31,6 +31,14 @@ _BARE = 0.15
 """Share of the crops that are trained on without their surroundings."""
 _BESIDE, _ON = 0.3, 0.5
 """Intersections over union of a box with a face below which it is beside the face, and above which it is on it."""
+
+
+_PROPOSERS = (
+    DetectorSettings(),
+    *(DetectorSettings("cnn", size, model=DETECTOR_MODEL) for size in (480, 640, 960)),
+)
+"""Whose proposals are trained on: those of every detector that the verifier has a say in. It is calibrated and measured
+on those of the first, the default."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,8 @@ def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) ->
     if job.resume and kept.exists():
         return list(load_mined(kept))
     log.info("proposing faces in %d photographs (%s)", len(paths), side)
-    photographs = mine(job.photographs, known, paths, everything, WorkerSettings(), job.jobs)
+    detectors = (DetectorSettings(),) if everything else _PROPOSERS
+    photographs = mine(job.photographs, known, paths, everything, detectors, job.jobs)
     save_mined(kept, photographs)
     return photographs
 

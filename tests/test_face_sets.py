@@ -8,7 +8,7 @@ import pytest
 from conftest import astronaut
 
 from batch.mining import mine_photograph
-from batch.settings import WorkerSettings
+from batch.settings import DetectorSettings, WorkerSettings
 from jobs.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
 from model.errors import DataError
 
@@ -56,14 +56,28 @@ def test_mined_crops(tmp_path: Path) -> None:
     assert np.array_equal(mined.crops, mine_photograph(tmp_path, "a.png", FACE, WorkerSettings()).crops)
 
 
+def test_what_several_detectors_propose(tmp_path: Path) -> None:
+    """To train on there are crops of each, and the true faces once for all."""
+    astronaut().save(tmp_path / "a.png")
+    known = {"a.png": KnownFaces(FACE, 512)}
+    one, two = DetectorSettings(detect_size=512), DetectorSettings(detect_size=256)
+    counted = []
+    for detectors in ((one,), (two,), (one, two)):
+        [mined] = mine(tmp_path, known, ["a.png"], False, detectors, 1)
+        assert (~mined.proposed).sum() == 4
+        assert len(mined.boxes) == len(mined.crops) == len(mined.fit)
+        counted.append(mined.proposed.sum())
+    assert counted[0] + counted[1] == counted[2]
+
+
 def test_mined_photographs_survive_a_kill(tmp_path: Path) -> None:
     """What was mined reads back as it was; a photograph that is missing is an error with its path."""
     astronaut().save(tmp_path / "a.png")
     known = {path: KnownFaces(FACE, 512) for path in ("a.png", "b.png")}
-    mined = mine(tmp_path, known, ["a.png"], True, WorkerSettings(), 1)
+    mined = mine(tmp_path, known, ["a.png"], True, (DetectorSettings(),), 1)
     save_mined(tmp_path / "mined.npz", mined)
     [again] = load_mined(tmp_path / "mined.npz")
     assert again.path == "a.png"
     assert np.array_equal(again.crops, mined[0].crops)
     with pytest.raises(DataError, match=r"b\.png"):
-        mine(tmp_path, known, ["b.png"], True, WorkerSettings(), 1)
+        mine(tmp_path, known, ["b.png"], True, (DetectorSettings(),), 1)

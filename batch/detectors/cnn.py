@@ -21,6 +21,9 @@ LEAST = 0.02
 
 _MOST = 400
 """Places of an image that are looked at, best first: as many as a photograph of a crowd needs."""
+_SMALL = 200
+"""Long side, in pixels, from which on an image is looked at once more at half its size: in the windows that the network
+was trained on faces have at most some 250 pixels."""
 _OVERLAP = 0.45
 """Boxes that overlap by more (intersection over union) are one face."""
 _SHAPES = ((1.0, 1.0), (1.0, 0.75), (0.75, 1.0), (1.0, 0.5), (0.5, 1.0))
@@ -43,14 +46,24 @@ class Cnn:
             raise DetectorError(f"{wrong} {MODEL_ORIGINS['cnn']}") from error
 
     def detect(self, gray: np.ndarray) -> list[Box]:
-        """The faces found, best first, as squares."""
+        """The faces found, best first, as squares: those of the image and of its halves, where large ones are small."""
+        looks, shrunk = [self.look(gray)], 1
+        while max(gray.shape) > _SMALL:
+            gray, shrunk = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), 2 * shrunk
+            boxes, scores = self.look(gray)
+            looks.append((shrunk * boxes, scores))
+        boxes, scores = (np.concatenate(part) for part in zip(*looks, strict=True))
+        best = strongest(boxes, scores, _OVERLAP)
+        return [as_box(square_as_of_cascade(boxes[index]), float(scores[index])) for index in best]
+
+    def look(self, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (N, 4) and scores (N,) of the faces found at this one scale, best first."""
         padded = letterboxed(gray)
         self._network.setInput(padded[None, None].astype(np.float32))
         maps = [m[0].transpose(1, 2, 0) for m in self._network.forward(self._outputs)]
         boxes, scores = faces_in(maps, LEAST)
         inside = (boxes[:, :2] + boxes[:, 2:] / 2 <= gray.shape[::-1]).all(axis=1)
-        found = zip(boxes[inside], scores[inside], strict=True)
-        return [as_box(square_as_of_cascade(box), float(score)) for box, score in found]
+        return boxes[inside], scores[inside]
 
 
 def letterboxed(gray: np.ndarray) -> np.ndarray:
