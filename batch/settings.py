@@ -7,12 +7,12 @@ from typing import Any
 
 from batch.errors import DetectorError
 
-DETECTOR_VERSION = 3
+DETECTOR_VERSION = 4
 """Raised whenever the same settings would give other boxes."""
 
-THRESHOLDS = {"cascade": 0.62, "yunet": 0.6}
+THRESHOLDS = {"cascade": 0.62, "cnn": 0.62, "yunet": 0.6}
 """Each detector's least probability that a box holds a face, chosen for 95 % precision on WIDER FACE photographs, and
-for the cascade a little higher than the ones held out ask for, since others may be harder."""
+for cascade and cnn a little higher than the ones held out ask for, since others may be harder."""
 
 MODEL_ORIGINS = {
     "cnn": "--detector cnn needs --detector-model with an ONNX file that annotate-train detector has written.",

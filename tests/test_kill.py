@@ -1,32 +1,108 @@
-"""Kills at random instants."""
+"""Kills at random instants, while others read."""
 
 import random
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
 from conftest import annotate_command, annotate_here, assert_same_tables, astronaut, environment, noise
 
-KILLS = 20
+LANES = {"tables": (), "csv": ("--csv",)}
+KILLS = 50
+"""Of runs in each lane."""
 
 
-def test_killed_runs_cost_nothing(tmp_path: Path) -> None:
-    """After twenty runs killed at random instants, one to the end gives the tables of an uninterrupted run."""
+class Reader(threading.Thread):
+    """Reads the tables all the while, as a program would that knows nothing of the runs."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__()
+        self.output, self.stopped = output, threading.Event()
+        self.read, self.torn, self.generations = 0, [], set()
+
+    def run(self) -> None:
+        """Read until told to stop; note what could not be read after it was there once."""
+        there: set[str] = set()
+        while not self.stopped.wait(0.05):
+            for name in ("images.parquet", "faces.parquet", "images.csv", "faces.csv"):
+                try:
+                    self._read(self.output / name)
+                except FileNotFoundError:
+                    if name in there:
+                        self.torn.append(f"{name} was missing")
+                except Exception as error:
+                    self.torn.append(f"{name}: {error!r}")
+                else:
+                    there.add(name)
+                    self.read += 1
+
+    def _read(self, file: Path) -> None:
+        if file.suffix == ".csv":
+            pd.read_csv(file)
+        else:
+            metadata = pq.read_table(file).schema.metadata
+            self.generations.add(int(metadata[b"generation"]))
+
+
+def killed_runs(root: Path, output: Path, options: tuple[str, ...], seed: int) -> Reader:
+    """Start runs and kill each at a random instant; then one to the end. Gives the reader that read meanwhile."""
+    instants = random.Random(seed)  # noqa: S311 - a seed, not a secret
+    reader = Reader(output)
+    reader.start()
+    try:
+        for kill in range(KILLS):
+            some = ["--limit", instants.randrange(1, 40)] if kill % 2 else []  # so that runs also die as they publish
+            anew = ["--rescan"] if kill % 7 == 6 else []
+            if kill % 10 == 0:  # now and then one comes to its end, so that there is something to read
+                subprocess.run(annotate_command(root, "-o", output, "-q", "--limit", 3, *options), check=True)
+            command = annotate_command(root, "-o", output, "-q", "--jobs", 1 + kill % 3 % 2, *options, *some, *anew)
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment())
+            time.sleep(instants.uniform(0.2, 8))
+            process.kill()
+            process.wait()
+        finished = subprocess.run(annotate_command(root, "-o", output, *options), check=False, env=environment())
+        assert finished.returncode == 0
+    finally:
+        reader.stopped.set()
+        reader.join()
+    return reader
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three hundred photographs, every third with a face."""
     root = tmp_path / "photos"
     root.mkdir()
     for number in range(300):
         image = noise(number, 200) if number % 3 else astronaut().rotate(number / 10)
         image.save(root / f"{number:03d}.jpg")
-    annotate_here(root, tmp_path / "uninterrupted", jobs=2)
-    instants = random.Random(7)  # noqa: S311 - a seed, not a secret
-    output = tmp_path / "killed"
-    for kill in range(KILLS):
-        command = annotate_command(root, "-o", output, "--jobs", 1 + kill % 2, *(["--rescan"] if kill % 7 == 6 else []))
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment())
-        time.sleep(instants.uniform(0.2, 9))
-        process.kill()
-        process.wait()
-    finished = subprocess.run(annotate_command(root, "-o", output), check=False, env=environment())
-    assert finished.returncode == 0
-    assert_same_tables(tmp_path / "uninterrupted", output)
-    assert not (output / "checkpoints").exists()
+    return root
+
+
+def test_killed_runs_cost_nothing(root: Path, tmp_path: Path) -> None:
+    """After a hundred runs killed at random instants, one to the end gives the tables of an uninterrupted run.
+
+    Nobody who reads meanwhile ever meets half a file or none.
+    """
+    annotate_here(root, tmp_path / "uninterrupted", jobs=2, csv=True)
+    with ThreadPoolExecutor() as threads:
+        lanes = {
+            lane: threads.submit(killed_runs, root, tmp_path / lane, options, seed)
+            for seed, (lane, options) in enumerate(LANES.items())
+        }
+    for lane, running in lanes.items():
+        reader = running.result()
+        assert reader.torn == []
+        assert reader.read > 100
+        assert len(reader.generations) > 5
+        assert_same_tables(tmp_path / "uninterrupted", tmp_path / lane)
+        assert not (tmp_path / lane / "checkpoints").exists()
+    for name in ("images", "faces"):
+        csvs = [pd.read_csv(tmp_path / output / f"{name}.csv") for output in ("uninterrupted", "csv")]
+        one, other = (csv.drop(columns="annotated_at", errors="ignore") for csv in csvs)
+        pd.testing.assert_frame_equal(one, other, atol=1e-5, rtol=0)

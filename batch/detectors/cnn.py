@@ -16,7 +16,7 @@ STRIDES = (8, 16, 32)
 PADDING = 127
 """Gray level beside the image."""
 
-LEAST = 0.02
+LEAST = 0.05
 """Scores below are not worth a look."""
 
 _MOST = 400
@@ -24,6 +24,8 @@ _MOST = 400
 _SMALL = 200
 """Long side, in pixels, from which on an image is looked at once more at half its size: in the windows that the network
 was trained on faces have at most some 250 pixels."""
+_HALVES = 2
+"""How often at most."""
 _OVERLAP = 0.45
 """Boxes that overlap by more (intersection over union) are one face."""
 _SHAPES = ((1.0, 1.0), (1.0, 0.75), (0.75, 1.0), (1.0, 0.5), (0.5, 1.0))
@@ -38,7 +40,8 @@ class Cnn:
 
     def __init__(self, file: Path) -> None:
         try:
-            self._network = cv2.dnn.readNetFromONNX(str(file))
+            # one for the image and one for each of its halves, as OpenCV plans anew where the shape changes
+            self._networks = [cv2.dnn.readNetFromONNX(str(file)) for _ in range(_HALVES + 1)]
             self._outputs = [f"stride_{stride}" for stride in STRIDES]
             self.detect(np.zeros((64, 64), np.uint8))
         except cv2.error as error:
@@ -47,20 +50,21 @@ class Cnn:
 
     def detect(self, gray: np.ndarray) -> list[Box]:
         """The faces found, best first, as squares: those of the image and of its halves, where large ones are small."""
-        looks, shrunk = [self.look(gray)], 1
-        while max(gray.shape) > _SMALL:
-            gray, shrunk = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), 2 * shrunk
-            boxes, scores = self.look(gray)
-            looks.append((shrunk * boxes, scores))
+        looks = [self.look(gray)]
+        for halved in range(1, _HALVES + 1):
+            if max(gray.shape) > _SMALL:
+                gray = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+                boxes, scores = self.look(gray, halved)
+                looks.append((2**halved * boxes, scores))
         boxes, scores = (np.concatenate(part) for part in zip(*looks, strict=True))
         best = strongest(boxes, scores, _OVERLAP)
         return [as_box(square_as_of_cascade(boxes[index]), float(scores[index])) for index in best]
 
-    def look(self, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def look(self, gray: np.ndarray, halved: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (N, 4) and scores (N,) of the faces found at this one scale, best first."""
-        padded = letterboxed(gray)
-        self._network.setInput(padded[None, None].astype(np.float32))
-        maps = [m[0].transpose(1, 2, 0) for m in self._network.forward(self._outputs)]
+        padded, network = letterboxed(gray), self._networks[halved]
+        network.setInput(padded[None, None].astype(np.float32))
+        maps = [m[0].transpose(1, 2, 0) for m in network.forward(self._outputs)]
         boxes, scores = faces_in(maps, LEAST)
         inside = (boxes[:, :2] + boxes[:, 2:] / 2 <= gray.shape[::-1]).all(axis=1)
         return boxes[inside], scores[inside]

@@ -19,13 +19,16 @@ from batch.settings import DetectorSettings
 from batch.worker import find_faces, shared_detector
 from jobs.face_batches import VERIFIED_AT_A_TIME, verify_faces
 from jobs.face_sets import KnownFaces, read_boxes, split
-from model.bundle import FACE_MODEL, read_card
+from model.bundle import DETECTOR_MODEL, FACE_MODEL, read_card
 from model.inference import Classifier
 
 WAYS = {
-    "fast": DetectorSettings(detect_size=480),
-    "default": DetectorSettings(),
-    "thorough": DetectorSettings(detect_size=960, face_threshold=0.75),
+    "cascade, fast": DetectorSettings(detect_size=480),
+    "cascade, default": DetectorSettings(),
+    "cascade, thorough": DetectorSettings(detect_size=960, face_threshold=0.75),
+    "cnn, fast": DetectorSettings("cnn", 480, model=DETECTOR_MODEL),
+    "cnn, default": DetectorSettings("cnn", model=DETECTOR_MODEL),
+    "cnn, thorough": DetectorSettings("cnn", 960, 0.75, model=DETECTOR_MODEL),
 }
 
 
@@ -91,7 +94,6 @@ def main() -> None:
     parser.add_argument("--boxes", type=Path, required=True)
     parser.add_argument("--below", default="", help="only photographs whose path starts so")
     parser.add_argument("--held-out", action="store_true", help="only those that annotate-train faces held out")
-    parser.add_argument("--cnn", type=Path, help="an ONNX file of annotate-train detector's")
     parser.add_argument("--yunet", type=Path, help="face_detection_yunet_2023mar.onnx")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -110,12 +112,11 @@ def main() -> None:
     for name, settings in WAYS.items():
         timed = verified(photographs, settings, verifier)
         options = f"--detect-size {settings.detect_size} --face-threshold {settings.threshold}"
-        print(line(f"cascade, {name} ({options})", timed, known, each), flush=True)  # noqa: T201
-    for name, model in (("cnn", arguments.cnn), ("yunet", arguments.yunet)):
-        if model:
-            settings = DetectorSettings(name, model=model)
-            timed = verified(photographs, settings, None)
-            print(line(f"{name} (--detect-size {settings.detect_size})", timed, known, each))  # noqa: T201
+        print(line(f"{name} ({options})", timed, known, each), flush=True)  # noqa: T201
+    if arguments.yunet:
+        settings = DetectorSettings("yunet", model=arguments.yunet)
+        timed = verified(photographs, settings, None)
+        print(line(f"yunet (--detect-size {settings.detect_size})", timed, known, each))  # noqa: T201
 
 
 if __name__ == "__main__":
