@@ -1,26 +1,27 @@
-"""``annotate``: options in, exit code out."""
+"""``annotate``: options in, exit code out; and the same for Python, tables out."""
 
 import logging
 import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
+import pandas as pd
 import typer
 
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
-from batch.walk import WalkSettings
-from jobs.annotation import AnnotationSettings, annotation_job
+from jobs.annotation import annotation_job
 from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
+from jobs.options import UsageError, annotation_settings
 from jobs.run_report import RunReport
-from model.bundle import DETECTOR_MODEL, EMOTION_MODEL
 
 log = logging.getLogger("annotate.job")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
+_DETECTOR_VARIABLE = "ANNOTATE_DETECTOR"
 _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
 
 _THRESHOLD_HELP = (
@@ -38,8 +39,31 @@ class DetectorName(StrEnum):
     YUNET = "yunet"
 
 
-@app.command()
-def annotate(
+class Annotations(NamedTuple):
+    """The tables of an output."""
+
+    faces: pd.DataFrame
+    images: pd.DataFrame
+
+
+def annotate(*roots: str | Path, **options: Any) -> Annotations:
+    """Do what the command does, from Python, and give the tables: ``annotate("photos", detector="cnn").faces``.
+
+    ``options`` are those of ``annotation_settings``, which are the command's, with underscores. Raises UsageError for
+    a value that makes no sense, and what ``annotation_job`` raises.
+    """
+    for name in ("output", "model", "detector_model", "crops", "draw"):
+        if options.get(name) is not None:
+            options[name] = Path(options[name])
+    options.setdefault("detector", os.environ.get(_DETECTOR_VARIABLE, DetectorSettings.name))
+    settings = annotation_settings([Path(root) for root in roots], **options)
+    with RunReport(bar=sys.stderr.isatty()) as report, annotation_job(settings, report) as job:
+        job.run()
+    return Annotations(*(pd.read_parquet(settings.output / f"{name}.parquet") for name in Annotations._fields))
+
+
+@app.command(name="annotate")
+def command(
     roots: Annotated[list[Path], typer.Argument(metavar="ROOT...", help="Folders of photographs, at any depth.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the tables.")] = Path(
         "annotations"
@@ -51,7 +75,7 @@ def annotate(
     batch_size: Annotated[int, typer.Option(min=1, help="Faces that the CNN sees at a time.")] = 64,
     model: Annotated[Path | None, typer.Option(metavar="FILE", help=_MODEL_HELP)] = None,
     detector: Annotated[
-        DetectorName, typer.Option(envvar="ANNOTATE_DETECTOR", help="How faces are found.")
+        DetectorName, typer.Option(envvar=_DETECTOR_VARIABLE, help="How faces are found.")
     ] = DetectorName.CASCADE,
     detect_size: Annotated[
         int, typer.Option(min=64, metavar="PIXELS", help="Long side of the image that the detector sees.")
@@ -120,29 +144,36 @@ def annotate(
     """
     silence_native_libraries()
     start_logging(log_format, quiet)
-    own_model = DETECTOR_MODEL if detector is DetectorName.CNN else None
-    found_by = DetectorSettings(
-        detector, detect_size, face_threshold, detector_model.absolute() if detector_model else own_model
-    )
-    settings = AnnotationSettings(
-        roots=_distinct(roots),
-        output=output,
-        csv=csv,
-        jobs=jobs or len(os.sched_getaffinity(0)),
-        batch_size=batch_size,
-        model=model or EMOTION_MODEL,
-        device=device,
-        without_neutral=without_neutral,
-        worker=WorkerSettings(found_by, max_pixels, image_timeout),
-        walk=WalkSettings(tuple(include or ()), tuple(exclude or ()), follow_symlinks, _shard(shard)),
-        cluster=cluster,
-        limit=limit,
-        rescan=rescan,
-        retry_failed=retry_failed,
-        prune=prune,
-        crops=_apart(crops, roots, "--crops"),
-        draw=_apart(draw, roots, "--draw"),
-    )
+    try:
+        settings = annotation_settings(
+            roots=roots,
+            output=output,
+            csv=csv,
+            jobs=jobs,
+            batch_size=batch_size,
+            model=model,
+            detector=detector,
+            detect_size=detect_size,
+            detector_model=detector_model,
+            face_threshold=face_threshold,
+            device=device,
+            crops=crops,
+            draw=draw,
+            without_neutral=without_neutral,
+            include=include,
+            exclude=exclude,
+            follow_symlinks=follow_symlinks,
+            max_pixels=max_pixels,
+            image_timeout=image_timeout,
+            shard=shard,
+            cluster=cluster,
+            limit=limit,
+            retry_failed=retry_failed,
+            rescan=rescan,
+            prune=prune,
+        )
+    except UsageError as error:
+        raise typer.BadParameter(str(error), param_hint=error.option) from error
     report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
     with exit_codes(), report, annotation_job(settings, report, dry_run) as job:
         if dry_run:
@@ -154,36 +185,3 @@ def annotate(
     if strict and (report.failed or job.plan.unlistable):
         log.error("%d images of this run could not be read (--strict)", report.failed)
         raise typer.Exit(FAILED_IMAGES)
-
-
-def _shard(text: str | None) -> tuple[int, int]:
-    """Which part of how many, from ``3/64``."""
-    if text is None:
-        return WalkSettings.shard
-    part, slash, parts = text.partition("/")
-    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise typer.BadParameter(f"expected K/N with K from 1 to N, such as 3/64, got {text!r}", param_hint="--shard")
-    return int(part), int(parts)
-
-
-def _apart(folder: Path | None, roots: list[Path], option: str) -> Path | None:
-    """The folder, made absolute, unless it and a root lie within each other: no photograph is ever written over."""
-    if folder is None:
-        return None
-    place = folder.resolve()
-    for root in (root.resolve() for root in roots):
-        if place.is_relative_to(root) or root.is_relative_to(place):
-            raise typer.BadParameter(
-                f"{folder} and {root} lie within each other. Name another folder.", param_hint=option
-            )
-    return folder.absolute()
-
-
-def _distinct(roots: list[Path]) -> tuple[Path, ...]:
-    """The roots as absolute paths, each once; one inside another is wrong usage, as its images would come twice."""
-    absolute = sorted({Path(os.path.abspath(root)) for root in roots})  # noqa: PTH100 - resolve() follows links
-    for outer in absolute:
-        for inner in absolute:
-            if outer in inner.parents:
-                raise typer.BadParameter(f"{inner} lies within {outer}; name the outer one alone.")
-    return tuple(absolute)
