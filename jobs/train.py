@@ -56,6 +56,9 @@ def emotions(
     class_weights: Annotated[
         bool, typer.Option("--class-weights", help="Let every label count the same in the loss instead.")
     ] = False,
+    progressive: Annotated[
+        bool, typer.Option("--progressive", help="Begin on shrunken crops: nearly twice as fast in all.")
+    ] = False,
     head_shares: Annotated[str | None, typer.Option(metavar="votes=P,emotion=Q", help=_SHARES_HELP)] = None,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before training stops.")] = 15,
     seed: Annotated[int, typer.Option(min=0, help="Seed of split, weights, order and variants.")] = 0,
@@ -101,6 +104,7 @@ def emotions(
             learning_rate=learning_rate,
             logit_adjustment=logit_adjustment,
             class_weights=class_weights,
+            progressive=progressive,
             patience=patience,
             seed=seed,
         )

@@ -57,24 +57,24 @@ def _draw_one(rng: np.random.Generator, plain: bool) -> tuple[np.ndarray, ...]:
     u = rng.random(20)
     size = CROP_SIZE * (0.15 + 0.25 * u[:2])
     corner = u[2:4] * CROP_SIZE - size / 2
-    hole = np.array([*corner, *(corner + size), 255 * u[4]]) * (u[5] < 0.4)
-    noise = rng.standard_normal((CROP_SIZE, CROP_SIZE, 1), "float32") * (NOISE_LEVELS * u[6] * (u[7] < 0.2))
+    hole = np.array([*corner, *(corner + size), 255 * u[4]]) * (u[5] < 0.25)
+    noise = rng.standard_normal((CROP_SIZE, CROP_SIZE, 1), "float32") * (NOISE_LEVELS * u[6] * (u[7] < 0.1))
     return (
         _inverse_affine(u[8:15]),
         0.7 + 0.6 * u[15],
         60 * (u[16] - 0.5),
-        u[17] * (u[18] < 0.3),
+        u[17] * (u[18] < 0.15),
         noise,
-        np.asarray(3 * rng.random() * (u[19] < 0.2)),
+        np.asarray(3 * rng.random() * (u[19] < 0.1)),
         hole,
     )
 
 
 def _inverse_affine(u: np.ndarray) -> np.ndarray:
-    """Flip, rotation (15 degrees), zoom (15 %), shear (10 %) and shift (8 %) about the centre, as eight numbers."""
-    angle, shear = np.deg2rad(30 * (u[0] - 0.5)), 0.2 * (u[1] - 0.5)
-    zoom = 1 + 0.3 * (u[2:4].mean() - 0.5) + 0.1 * (u[2:4] - 0.5)
-    shift = 0.16 * CROP_SIZE * (u[4:6] - 0.5)
+    """Flip, rotation (12 degrees), zoom (12 %), shear (8 %) and shift (6 %) about the centre, as eight numbers."""
+    angle, shear = np.deg2rad(24 * (u[0] - 0.5)), 0.16 * (u[1] - 0.5)
+    zoom = 1 + 0.24 * (u[2:4].mean() - 0.5) + 0.08 * (u[2:4] - 0.5)
+    shift = 0.12 * CROP_SIZE * (u[4:6] - 0.5)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.array([[1, shear], [0, 1]]) @ np.diag(zoom) @ np.diag([-1 if u[6] < 0.5 else 1, 1])
     centre = np.full(2, (CROP_SIZE - 1) / 2)

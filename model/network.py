@@ -1,22 +1,38 @@
 """The convolutional networks: gray crops in, one logit per label out, with preprocessing inside."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from model.errors import TrainingError
 
 CROP_SIZE = 48
 """Side of the square gray crop that every network of this project takes, in pixels (FER2013's format)."""
 
+SHRINK = "shrink"
+"""Name of a training network's layer that shrinks the crops."""
+
 _NORM, _HEAD = "_norm", "probabilities"
+
+
+class Shrink(layers.Layer):
+    """Crops (N, 48, 48, 1) shrunk to ``side`` pixels while the network is trained: quicker, and nearly as telling."""
+
+    side = CROP_SIZE
+
+    def call(self, pixels: Any, training: bool = False) -> Any:
+        """The crops, smaller ones in training."""
+        if not training or self.side == CROP_SIZE:
+            return pixels
+        return ops.image.resize(pixels, (self.side, self.side), antialias=True)
 
 
 def training_network(labellings: Iterable[str], labels: int) -> keras.Model:
     """The emotion CNN with one head of logits per labelling: pixels (N, 48, 48, 1), 0-255 -> {name: (N, labels)}."""
     pixels = keras.Input((CROP_SIZE, CROP_SIZE, 1), name="pixels")
-    features = _features(pixels)
+    features = _features(Shrink(dtype="float32", name=SHRINK)(pixels))
     return keras.Model(
         pixels, {name: layers.Dense(labels, dtype="float32", name=name)(features) for name in labellings}
     )
@@ -96,6 +112,8 @@ def without_normalisation(network: keras.Model) -> keras.Model:
 
 
 def _in_float32(layer: keras.Layer) -> keras.Layer:
+    if isinstance(layer, Shrink):
+        return layers.Identity(name=layer.name)
     return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
 

@@ -13,6 +13,10 @@ from keras import ops
 from model.augmentation import draw, paint
 from model.checkpoint import TrainingCheckpoint
 from model.crops import LabelledCrops, balanced
+from model.network import CROP_SIZE, SHRINK
+
+BESIDE = 0.3
+"""How much a labelling weighs in the loss beside the one that counts; at 1 its mistakes are learnt by heart."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,16 @@ class TrainingSettings:
     weight_decay: float = 5e-3
     logit_adjustment: float = 0.3
     class_weights: bool = False
+    progressive: bool = False
+    """Begin on shrunken crops: the first half of the epochs at 32 pixels, a quarter at 40, the last at 48."""
     patience: int = 15
     seed: int = 0
+
+    def side(self, epoch: int) -> int:
+        """Side of the crops that the network sees in an epoch (from 0), in pixels: a multiple of 8."""
+        if not self.progressive or epoch >= 3 * self.epochs // 4:
+            return CROP_SIZE
+        return 32 if epoch < self.epochs // 2 else 40
 
 
 class VariantBatches(keras.utils.PyDataset):
@@ -66,6 +78,21 @@ class VariantBatches(keras.utils.PyDataset):
         self._order = np.random.default_rng((self._settings.seed, epoch)).permutation(count)
         offset = np.random.default_rng(self._settings.seed).integers(0, self._settings.copies, count)
         self._variants = (offset + epoch) % self._settings.copies
+
+
+class _GrowingCrops(keras.callbacks.Callback):
+    """Have the network see crops of the side that the settings tell for each epoch."""
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Trace the training step anew where the side changes."""
+        shrink, side = self.model.get_layer(SHRINK), self._settings.side(epoch)
+        if shrink.side != side:
+            shrink.side = side
+            self.model.make_train_function(force=True)
 
 
 def logit_adjusted_loss(prior: np.ndarray, strength: float) -> Callable[[Any, Any], Any]:
@@ -122,6 +149,7 @@ def train(
             name: logit_adjusted_loss(label_prior(train_crops, name), settings.logit_adjustment)
             for name in train_crops.targets
         },
+        loss_weights={name: 1.0 if name == train_crops.labelling else BESIDE for name in train_crops.targets},
         weighted_metrics={name: ["accuracy"] for name in train_crops.targets},
         jit_compile=False,
     )
@@ -132,7 +160,7 @@ def train(
         lambda first_epoch: VariantBatches(train_crops, settings, first_epoch),
         settings.epochs,
         keeper,
-        callbacks,
+        (_GrowingCrops(settings), *callbacks) if settings.progressive else callbacks,
         validation_data=(pixels, validation.targets, validation.weights),
         validation_batch_size=256,
     )

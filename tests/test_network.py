@@ -7,7 +7,8 @@ from conftest import multiply_adds
 from drawn_faces import draw_crops
 
 from model.errors import TrainingError
-from model.network import inference_network, start_from, training_network, without_normalisation
+from model.network import SHRINK, Shrink, inference_network, start_from, training_network, without_normalisation
+from model.training import TrainingSettings
 
 SHARES = {"votes": 0.7, "emotion": 0.3}
 
@@ -44,6 +45,18 @@ def test_heads_and_temperature_are_folded_into_one(trained: keras.Model) -> None
     assert np.ptp(expected, axis=0).max() > 0.05
     shipped = inference_network(trained, SHARES, 1.3).predict(pixels(), verbose=0)
     assert shipped == pytest.approx(expected, abs=1e-5)
+
+
+def test_crops_are_shrunk_in_training_only(trained: keras.Model) -> None:
+    """A training network may see smaller crops while it learns; what ships has nothing of it."""
+    shrink = trained.get_layer(SHRINK)
+    shrink.side = 32
+    assert shrink(pixels(), training=True).shape == (12, 32, 32, 1)
+    assert shrink(pixels()).shape == (12, 48, 48, 1)
+    growing = TrainingSettings(8, progressive=True)
+    assert [growing.side(epoch) for epoch in range(8)] == [32, 32, 32, 32, 40, 40, 48, 48]
+    assert TrainingSettings(8).side(0) == 48
+    assert not any(isinstance(layer, Shrink) for layer in inference_network(trained, SHARES, 1.0).layers)
 
 
 def test_without_normalisation_it_is_the_same_function(trained: keras.Model) -> None:

@@ -67,8 +67,11 @@ def test_class_folders_to_a_model_and_its_figures(faces: Path, tmp_path: Path) -
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path: Path) -> None:
-    """Killed after its first epoch and resumed, a training gives the weights that an uninterrupted one gives."""
-    options = ("--epochs", 4, "--batch-size", 16, "--copies", 3)
+    """Killed after its first epoch and resumed, a training gives the weights that an uninterrupted one gives.
+
+    Its crops grow from 32 to 40 pixels and to 48 on the way.
+    """
+    options = ("--epochs", 4, "--batch-size", 16, "--copies", 3, "--progressive")
     whole = run("train", "emotions", faces, "-o", tmp_path / "whole.keras", *options)
     assert whole.returncode == 0, whole.stderr
     arguments = ("emotions", faces, "-o", tmp_path / "killed.keras", *options)
