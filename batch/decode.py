@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from batch.formats import RAW_SUFFIXES
 from batch.outcome import Status
+from batch.raw import READS_RAW, open_raw
 
 try:
     from pillow_heif import register_heif_opener
@@ -27,6 +29,7 @@ warnings.filterwarnings("ignore", module="PIL")  # what matters is in the outcom
 
 _NOT_READ = {
     "HEIC": "HEIC photographs need the extra [heic]: pip install 'emotion-annotate[heic]', then --retry-failed",
+    "RAW": "camera RAW photographs need the extra [raw]: pip install 'emotion-annotate[raw]', then --retry-failed",
     "EPS": "EPS is a drawing, not a photograph",
     "WMF": "WMF is a drawing, not a photograph",
 }
@@ -61,10 +64,9 @@ def read_photograph(file: Path, max_pixels: int, enough: int) -> Photograph:
     Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, known from the header
     and not decoded).
     """
-    with _explained(file), file.open("rb") as stream, Image.open(stream) as image:
+    with _explained(file), _opened(file) as (image, (width, height)):
         if image.format in _NOT_READ:
             raise ImageError(Status.UNREADABLE, _NOT_READ[image.format])
-        width, height = image.size
         if width * height > max_pixels:
             raise ImageError(
                 Status.TOO_LARGE, f"{width} x {height} pixels are more than --max-pixels {max_pixels}", width, height
@@ -85,8 +87,7 @@ def read_picture(file: Path, least: float = 1.0) -> tuple[Image.Image, float]:
 
     That is 1, or for JPEGs anything from ``least`` up. Raises ImageError.
     """
-    with _explained(file), file.open("rb") as stream, Image.open(stream) as image:
-        width, height = image.size
+    with _explained(file), _opened(file) as (image, (width, height)):
         if least < 1 and image.format in ("JPEG", "MPO"):
             image.draft(None, (math.ceil(width * least), math.ceil(height * least)))
         image.load()
@@ -95,6 +96,21 @@ def read_picture(file: Path, least: float = 1.0) -> tuple[Image.Image, float]:
         shown = _flat(image) if image.mode not in ("I", "F", "LAB") and image.mode[:2] != "I;" else None
         pixels = np.asarray(shown.convert("RGB")) if shown else np.dstack([_gray(image)] * 3)
         return Image.fromarray(np.ascontiguousarray(_upright(pixels, orientation))), scale
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    """The image in a file, not decoded yet, and the (width, height) of the full photograph."""
+    with file.open("rb") as stream:
+        if file.suffix[1:].lower() not in RAW_SUFFIXES:
+            with Image.open(stream) as image:
+                yield image, image.size
+        elif not READS_RAW:
+            raise ImageError(Status.UNREADABLE, _NOT_READ["RAW"])
+        else:
+            preview, size = open_raw(stream)
+            with preview:
+                yield preview, size
 
 
 @contextmanager

@@ -6,9 +6,11 @@ _READ = (
     "jpg jpeg jpe jfif mpo png apng webp bmp dib tif tiff gif avif avifs jp2 j2k j2c jpc jpf jpx pbm pgm ppm pnm pfm"
 )
 _READ_AS_PILLOW_DOES = "tga icb vda vst pcx sgi rgb rgba bw qoi ico psd dds msp im fli flc ftc ftu blp xbm xpm"
+_RAW = "3fr arw cr2 cr3 crw dng erf iiq kdc mos mrw nef nrw orf pef raf rw2 rwl sr2 srf srw x3f"
 _NOT_READ = "heic heif eps ps emf wmf"  # recognised, and given a row that says why
 
-SUFFIXES = frozenset(f"{_READ} {_READ_AS_PILLOW_DOES} {_NOT_READ}".split())
+RAW_SUFFIXES = frozenset(_RAW.split())
+SUFFIXES = frozenset(f"{_READ} {_READ_AS_PILLOW_DOES} {_RAW} {_NOT_READ}".split())
 
 _SIGNATURES = (
     b"\xff\xd8\xff",  # JPEG

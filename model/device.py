@@ -17,7 +17,8 @@ def choose_device(wanted: str) -> str:
     backend = keras.backend.backend()
     gpus = _GPUS_OF[backend]()
     if wanted == "gpu" and not gpus:
-        raise DeviceError(f"No GPU that Keras on {backend} can use. Install its GPU build, or say --device cpu.")
+        extra = ": pip install 'emotion-annotate[gpu]'" if backend == "tensorflow" else ""
+        raise DeviceError(f"No GPU that Keras on {backend} can use. Install its GPU build{extra}, or say --device cpu.")
     return gpus[0] if gpus and wanted != "cpu" else "cpu"
 
 
