@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from batch.roots import typed_root
+from batch.roots.folder import Folder
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
 from batch.walk import WalkSettings
 from jobs.annotation import AnnotationSettings, annotation_job
@@ -21,6 +23,7 @@ from model.bundle import DETECTOR_MODEL, EMOTION_MODEL
 log = logging.getLogger("annotate.job")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
+_ROOT_HELP = "Folders of photographs, at any depth; .zip, .tar and .tar.gz files; s3://, gs:// and az:// URLs."
 _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
 
 _THRESHOLD_HELP = (
@@ -40,7 +43,7 @@ class DetectorName(StrEnum):
 
 @app.command()
 def annotate(
-    roots: Annotated[list[Path], typer.Argument(metavar="ROOT...", help="Folders of photographs, at any depth.")],
+    roots: Annotated[list[str], typer.Argument(metavar="ROOT...", help=_ROOT_HELP)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the tables.")] = Path(
         "annotations"
     ),
@@ -166,12 +169,12 @@ def _shard(text: str | None) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _apart(folder: Path | None, roots: list[Path], option: str) -> Path | None:
+def _apart(folder: Path | None, roots: list[str], option: str) -> Path | None:
     """The folder, made absolute, unless it and a root lie within each other: no photograph is ever written over."""
     if folder is None:
         return None
     place = folder.resolve()
-    for root in (root.resolve() for root in roots):
+    for root in (root.path.resolve() for root in map(typed_root, roots) if isinstance(root, Folder)):
         if place.is_relative_to(root) or root.is_relative_to(place):
             raise typer.BadParameter(
                 f"{folder} and {root} lie within each other. Name another folder.", param_hint=option
@@ -179,11 +182,11 @@ def _apart(folder: Path | None, roots: list[Path], option: str) -> Path | None:
     return folder.absolute()
 
 
-def _distinct(roots: list[Path]) -> tuple[Path, ...]:
-    """The roots as absolute paths, each once; one inside another is wrong usage, as its images would come twice."""
-    absolute = sorted({Path(os.path.abspath(root)) for root in roots})  # noqa: PTH100 - resolve() follows links
-    for outer in absolute:
-        for inner in absolute:
-            if outer in inner.parents:
-                raise typer.BadParameter(f"{inner} lies within {outer}; name the outer one alone.")
-    return tuple(absolute)
+def _distinct(typed: list[str]) -> tuple[str, ...]:
+    """The roots' names, each once; one inside another is wrong usage, as its images would come twice."""
+    roots = {root.name: root for root in map(typed_root, typed)}
+    for outer in roots.values():
+        for inner in roots.values():
+            if type(outer) is type(inner) and outer.place in inner.place.parents:  # folders do not show their archives
+                raise typer.BadParameter(f"{inner.name} lies within {outer.name}; name the outer one alone.")
+    return tuple(sorted(roots))
