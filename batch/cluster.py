@@ -14,6 +14,7 @@ from joblib._dask import DaskDistributedBackend
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from batch.errors import ClusterError, RootError
+from batch.roots import open_root
 
 _PATIENCE = 10
 """Seconds that scheduler and workers have to answer."""
@@ -47,7 +48,7 @@ class _SurvivingBackend(DaskDistributedBackend):
 
 
 @contextmanager
-def cluster_workers(address: str, roots: tuple[Path, ...]) -> Iterator[int]:
+def cluster_workers(address: str, roots: tuple[Path | str, ...]) -> Iterator[int]:
     """Let joblib use the workers of the Dask scheduler at ``address``; gives how many there are.
 
     Raises ClusterError if none answer, or one of them cannot do the work.
@@ -63,12 +64,12 @@ def cluster_workers(address: str, roots: tuple[Path, ...]) -> Iterator[int]:
             yield workers
 
 
-def _checked(client: Client, address: str, roots: tuple[Path, ...]) -> int:
+def _checked(client: Client, address: str, roots: tuple[Path | str, ...]) -> int:
     try:
         client.wait_for_workers(1, timeout=_PATIENCE)
     except TimeoutError as error:
         raise ClusterError(f"The scheduler at {address} has no workers. Start some: dask worker {address}") from error
-    seen = {str(root): _first_entry(root) for root in roots}
+    seen = {root.name: root.landmark() for root in map(open_root, roots)}
     answers = client.run(_problem, seen, version("emotion-annotate"), on_error="return")
     for worker, answer in answers.items():
         if answer is not None:
@@ -80,18 +81,14 @@ def _checked(client: Client, address: str, roots: tuple[Path, ...]) -> int:
     return len(answers)
 
 
-def _first_entry(root: Path) -> str:
-    try:
-        return min((entry.name for entry in root.iterdir()), default="")
-    except OSError as error:
-        raise RootError(f"Cannot list the root {root}: {error.strerror}.") from error
-
-
 def _problem(seen: dict[str, str], expected: str) -> str | None:
-    """Why this worker cannot do the work; ``seen`` has a file or folder of each root."""
+    """Why this worker cannot do the work; ``seen`` has a landmark of each root."""
     if multiprocessing.current_process().name == "MainProcess":
         return "nobody would start it again after a crash, as it runs with --no-nanny"
     if version("emotion-annotate") != expected:
         return f"it has version {version('emotion-annotate')} of emotion-annotate, and not {expected}"
-    hidden = [root for root, entry in seen.items() if not (Path(root) / entry).exists()]
+    try:
+        hidden = [root for root, landmark in seen.items() if not open_root(root).sees(landmark)]
+    except RootError as error:
+        return str(error).rstrip(".")
     return f"it does not see the photographs in {hidden[0]}. Perhaps its disk is not mounted there" if hidden else None

@@ -8,6 +8,7 @@ from PIL import Image
 from batch.files import writing
 from batch.names import from_text
 from batch.outcome import Outcome
+from batch.roots import picture_place
 
 
 class CropFiles:
@@ -24,7 +25,7 @@ class CropFiles:
         """Write the crops of an outcome whose faces have their probabilities; raises OutputError."""
         if outcome.probabilities is None:
             return
-        photograph = outcome.found.file.relative_to(self._parent)
+        photograph = picture_place(outcome.found.key).relative_to(self._parent)
         for number, index in enumerate(outcome.largest_first):
             name = photograph.with_name(f"{photograph.name}.{number}.png")
             emotion = self._labels[int(outcome.probabilities[index].argmax())]

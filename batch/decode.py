@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from batch.errors import RootError
 from batch.formats import RAW_SUFFIXES
-from batch.outcome import Status
+from batch.outcome import ImageError, Status
 from batch.raw import READS_RAW, open_raw
+from batch.roots.root import ImageSource
 
 try:
     from pillow_heif import register_heif_opener
@@ -36,14 +37,6 @@ _NOT_READ = {
 _SUFFIXES_NOT_READ = {"heic": "HEIC", "heif": "HEIC", "eps": "EPS", "ps": "EPS", "wmf": "WMF", "emf": "WMF"}
 
 
-class ImageError(Exception):
-    """An image that cannot be used, with the status that its row gets."""
-
-    def __init__(self, status: Status, reason: str, width: int | None = None, height: int | None = None) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.width, self.height = status, reason, width, height
-
-
 @dataclass(frozen=True)
 class Photograph:
     """A decoded image.
@@ -58,13 +51,13 @@ class Photograph:
     taken_at: datetime | None
 
 
-def read_photograph(file: Path, max_pixels: int, enough: int) -> Photograph:
+def read_photograph(file: ImageSource, max_pixels: int, enough: int) -> Photograph:
     """Read and decode ``file``. JPEGs are decoded at the smallest DCT scale whose long side is at least ``enough``.
 
     Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, known from the header
     and not decoded).
     """
-    with _explained(file), _opened(file) as (image, (width, height)):
+    with _opened(file) as (image, (width, height)):
         if image.format in _NOT_READ:
             raise ImageError(Status.UNREADABLE, _NOT_READ[image.format])
         if width * height > max_pixels:
@@ -82,12 +75,12 @@ def read_photograph(file: Path, max_pixels: int, enough: int) -> Photograph:
     return Photograph(gray, width, height, taken_at)
 
 
-def read_picture(file: Path, least: float = 1.0) -> tuple[Image.Image, float]:
+def read_picture(file: ImageSource, least: float = 1.0) -> tuple[Image.Image, float]:
     """Read and decode ``file`` as a person sees it, upright, in RGB; and the scale that it was decoded at.
 
     That is 1, or for JPEGs anything from ``least`` up. Raises ImageError.
     """
-    with _explained(file), _opened(file) as (image, (width, height)):
+    with _opened(file) as (image, (width, height)):
         if least < 1 and image.format in ("JPEG", "MPO"):
             image.draft(None, (math.ceil(width * least), math.ceil(height * least)))
         image.load()
@@ -99,26 +92,32 @@ def read_picture(file: Path, least: float = 1.0) -> tuple[Image.Image, float]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
-    """The image in a file, not decoded yet, and the (width, height) of the full photograph."""
-    with file.open("rb") as stream:
-        if file.suffix[1:].lower() not in RAW_SUFFIXES:
+def _opened(file: ImageSource) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    """The image, of which the header has been read, and the (width, height) of the full photograph.
+
+    Whatever is wrong with it, also later, is an ImageError.
+    """
+    with _explained(file), file.open("rb") as stream:
+        if not stream.read(1):
+            raise ImageError(Status.UNREADABLE, "the file is empty")
+        stream.seek(0)
+        if file.suffix[1:].lower() in RAW_SUFFIXES:
+            if not READS_RAW:
+                raise ImageError(Status.UNREADABLE, _NOT_READ["RAW"])
+            image, size = open_raw(stream)
+            with image:
+                yield image, size
+        else:
             with Image.open(stream) as image:
                 yield image, image.size
-        elif not READS_RAW:
-            raise ImageError(Status.UNREADABLE, _NOT_READ["RAW"])
-        else:
-            preview, size = open_raw(stream)
-            with preview:
-                yield preview, size
 
 
 @contextmanager
-def _explained(file: Path) -> Iterator[None]:
+def _explained(file: ImageSource) -> Iterator[None]:
     """Turn whatever a decoder raises into an ImageError that says what is wrong with the file."""
     try:
         yield
-    except ImageError:
+    except (ImageError, RootError):
         raise
     except PermissionError as error:
         raise ImageError(Status.DENIED, "no permission to read the file") from error
@@ -130,10 +129,8 @@ def _explained(file: Path) -> Iterator[None]:
         raise ImageError(Status.UNREADABLE, _reason(file, error)) from error
 
 
-def _reason(file: Path, error: Exception) -> str:
+def _reason(file: ImageSource, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        if file.stat().st_size == 0:
-            return "the file is empty"
         unread = _SUFFIXES_NOT_READ.get(file.suffix[1:].lower())
         if unread == "HEIC" and _READS_HEIC:
             unread = None

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from batch.decode import ImageError, read_picture
+from batch.decode import read_picture
 from batch.files import writing
-from batch.outcome import FAILED, Box, Outcome
+from batch.outcome import FAILED, Box, ImageError, Outcome
+from batch.roots import image_source, picture_place
 
 _COLOURS = ("#e69f00", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#dddddd")
 """Okabe and Ito's palette (2008), which most colour-blind people can tell apart; one per label, in turn."""
@@ -41,11 +42,11 @@ class DrawnCopies:
         if outcome.status in FAILED:
             return
         try:
-            picture, _ = read_picture(outcome.found.file)
+            picture, _ = read_picture(image_source(outcome.found.key))
         except ImageError:  # gone or changed since it was annotated; the next run sees to it
             return
         draw_faces(picture, [self._label(outcome, index) for index in outcome.largest_first[::-1]])
-        file = self._folder / outcome.found.file.relative_to(self._parent)
+        file = self._folder / picture_place(outcome.found.key).relative_to(self._parent)
         suffix = file.suffix.lower()
         if suffix not in _WRITTEN_AS:
             file = file.with_name(f"{file.name}.png")

@@ -3,12 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-from batch.names import from_text
 
 
 class Status(StrEnum):
@@ -20,6 +17,14 @@ class Status(StrEnum):
     TOO_LARGE = "too_large"
     DENIED = "denied"
     CRASHED = "crashed"
+
+
+class ImageError(Exception):
+    """An image that cannot be used, with the status that its row gets."""
+
+    def __init__(self, status: Status, reason: str, width: int | None = None, height: int | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.width, self.height = status, reason, width, height
 
 
 FAILED = (Status.UNREADABLE, Status.TOO_LARGE, Status.DENIED, Status.CRASHED)
@@ -38,11 +43,6 @@ class Found(NamedTuple):
     key: Key
     size_bytes: int
     modified_ns: int
-
-    @property
-    def file(self) -> Path:
-        """Where the file is."""
-        return Path(from_text(self.key.root), from_text(self.key.path))
 
 
 class Box(NamedTuple):

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch.errors import RootError
-from batch.names import to_text
 from batch.outcome import Found, Key
+from batch.roots import open_root
+from batch.roots.root import Root
 from batch.snapshot import Version
-from batch.walk import Walk, WalkSettings
+from batch.walk import WalkSettings
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Plan:
     for another run. Images below a folder that could not be listed, or that the patterns leave out, keep their rows.
     """
 
-    roots: tuple[Path, ...]
+    roots: tuple[Path | str, ...]
     walk: WalkSettings
     known: dict[Key, Version]
     """The images that have an outcome already."""
@@ -37,29 +38,42 @@ class Plan:
     deleted: list[Key] = field(default_factory=list)
     unlistable: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Know the roots by their names."""
+        by_name = {root.name: root for root in map(open_root, self.roots)}
+        self._sorted_roots = [by_name[name] for name in sorted(by_name)]
+
     def __iter__(self) -> Iterator[Found]:
-        """Walk the roots. Raises RootError for a root that looks like a disk that is not mounted."""
-        by_root = {to_text(str(root)): root for root in self.roots}
-        unseen = {name: {key for key in self.known if key.root == name} for name in by_root}
-        for name, root in by_root.items():
-            _check_root(root, name in self.filled_roots and not self.prune)
-        for name in sorted(by_root):
-            walk = Walk(by_root[name], self.walk)
+        """List the roots. Raises RootError for a root that looks like a disk that is not mounted."""
+        unseen = {root.name: {key for key in self.known if key.root == root.name} for root in self._sorted_roots}
+        for root in self._sorted_roots:
+            self._check(root)
+        for root in self._sorted_roots:
+            images = root.images(self.walk)
             before = self.found
-            for found in walk:
+            for found in images:
                 self.found += 1
-                unseen[name].discard(found.key)
+                unseen[root.name].discard(found.key)
                 if self._is_due(found):
                     yield found
-            emptied = self.found == before and name in self.filled_roots and not self.walk.include
-            if emptied and not walk.unlistable and not self.prune:
-                raise _looks_unmounted(by_root[name])
-            self.unlistable |= {f"{name}/{folder}": reason for folder, reason in walk.unlistable.items()}
-            self.deleted += [key for key in sorted(unseen[name]) if self._is_gone(key, walk.unlistable)]
+            emptied = self.found == before and root.name in self.filled_roots and not self.walk.include
+            if emptied and not images.unlistable and not self.prune:
+                raise _looks_unmounted(root)
+            self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
+            self.deleted += [key for key in sorted(unseen[root.name]) if self._is_gone(key, images.unlistable)]
 
     def count(self) -> int:
-        """How many images there are below the roots, done or not, by a walk of its own."""
-        return sum(1 for root in self.roots for _ in Walk(root, self.walk))
+        """How many images there are below the roots, done or not, by a listing of its own."""
+        return sum(1 for root in self._sorted_roots for _ in root.images(self.walk))
+
+    def _check(self, root: Root) -> None:
+        """Raise RootError if there is no such root, or it is empty and should not be."""
+        if not root.is_empty() or self.prune:
+            return
+        if root.name in self.filled_roots:
+            raise _looks_unmounted(root)
+        if not root.can_be_empty:
+            raise RootError(f"Nothing lies below {root.name}. {root.hint}")
 
     def _is_due(self, found: Found) -> bool:
         version = self.known.get(found.key)
@@ -79,21 +93,8 @@ class Plan:
         return self.walk.wants(key.path) and not key.path.startswith(tuple(unlistable))
 
 
-def _check_root(root: Path, expect_images: bool) -> None:
-    try:
-        empty = next(root.iterdir(), None) is None
-    except FileNotFoundError:
-        raise RootError(f"No such root: {root}. Is its disk mounted?") from None
-    except NotADirectoryError:
-        raise RootError(f"The root {root} is a file. Name the folder that holds it.") from None
-    except OSError as error:
-        raise RootError(f"Cannot list the root {root}: {error.strerror}.") from error
-    if empty and expect_images:
-        raise _looks_unmounted(root)
-
-
-def _looks_unmounted(root: Path) -> RootError:
+def _looks_unmounted(root: Root) -> RootError:
     return RootError(
-        f"No image below {root}, where there were some. Is its disk mounted? If the images are gone for good, "
+        f"No image below {root.name}, where there were some. {root.hint} If the images are gone for good, "
         "say --prune to remove their rows."
     )

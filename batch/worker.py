@@ -13,35 +13,25 @@ import cv2
 import numpy as np
 
 from batch.crop import crop_faces, cut_patches
-from batch.decode import ImageError, Photograph, read_photograph
+from batch.decode import Photograph, read_photograph
 from batch.detect import Detector, build_detector
-from batch.errors import RootError
-from batch.names import from_text
-from batch.outcome import Box, Found, Outcome, Status
+from batch.outcome import Box, Found, ImageError, Outcome, Status
+from batch.roots import image_source, open_root
 from batch.settings import DetectorSettings, WorkerSettings
 
 
 def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
     """The outcome of each image of a chunk, in order. In a worker process each is given its time and no more."""
     outcomes = []
+    for root in {found.key.root for found in chunk}:
+        open_root(root).prepare()
     for found in chunk:
         with time_limit(settings.image_timeout):
             outcomes.append(annotate_image(found, settings))
-    for outcome in outcomes:
-        if outcome.status is Status.UNREADABLE:
-            _check_mounted(outcome.found)
+    unread = [outcome for outcome in outcomes if outcome.status in (Status.UNREADABLE, Status.DENIED)]
+    for root in {outcome.found.key.root for outcome in unread}:
+        open_root(root).check_still_there()
     return outcomes
-
-
-def _check_mounted(found: Found) -> None:
-    """Raise RootError if nothing at all is left of the root: then it is not the image that is at fault."""
-    root = Path(from_text(found.key.root))
-    try:
-        gone = next(root.iterdir(), None) is None
-    except OSError:
-        gone = True
-    if gone:
-        raise RootError(f"The root {root} has vanished while it was read. Is its disk still mounted?")
 
 
 @contextmanager
@@ -62,7 +52,7 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
     """Read an image and propose its faces; whatever is wrong with the image becomes its status."""
     started = time.perf_counter()
     try:
-        photograph = read_photograph(found.file, settings.max_pixels, settings.enough)
+        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.enough)
     except ImageError as error:
         seconds = {"decode": time.perf_counter() - started}
         return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds)

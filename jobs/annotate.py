@@ -22,6 +22,7 @@ log = logging.getLogger("annotate.job")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _DETECTOR_VARIABLE = "ANNOTATE_DETECTOR"
+_ROOT_HELP = "Folders of photographs, at any depth; .zip, .tar and .tar.gz files; s3://, gs:// and az:// URLs."
 _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
 
 _THRESHOLD_HELP = (
@@ -56,7 +57,7 @@ def annotate(*roots: str | Path, **options: Any) -> Annotations:
         if options.get(name) is not None:
             options[name] = Path(options[name])
     options.setdefault("detector", os.environ.get(_DETECTOR_VARIABLE, DetectorSettings.name))
-    settings = annotation_settings([Path(root) for root in roots], **options)
+    settings = annotation_settings([str(root) for root in roots], **options)
     with RunReport(bar=sys.stderr.isatty()) as report, annotation_job(settings, report) as job:
         job.run()
     return Annotations(*(pd.read_parquet(settings.output / f"{name}.parquet") for name in Annotations._fields))
@@ -64,7 +65,7 @@ def annotate(*roots: str | Path, **options: Any) -> Annotations:
 
 @app.command(name="annotate")
 def command(
-    roots: Annotated[list[Path], typer.Argument(metavar="ROOT...", help="Folders of photographs, at any depth.")],
+    roots: Annotated[list[str], typer.Argument(metavar="ROOT...", help=_ROOT_HELP)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the tables.")] = Path(
         "annotations"
     ),

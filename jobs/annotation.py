@@ -15,11 +15,11 @@ from batch.drawn_copies import DrawnCopies
 from batch.errors import ClusterError, OutputError
 from batch.files import write_durably
 from batch.lock import hold
-from batch.names import to_text
 from batch.outcome import Found, Outcome
 from batch.plan import Plan
 from batch.pool import annotate_images
 from batch.publish import finish_publishing, merged_faces, merged_images, publish
+from batch.roots import open_root
 from batch.schema import SCHEMA_VERSION, faces_schema
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.snapshot import Snapshot, known_images, read_snapshot
@@ -34,9 +34,9 @@ log = logging.getLogger("annotate.job")
 
 @dataclass(frozen=True)
 class AnnotationSettings:
-    """Everything that a run of ``annotate`` is told. Roots are absolute."""
+    """Everything that a run of ``annotate`` is told. Roots are absolute paths, or as the output writes them."""
 
-    roots: tuple[Path, ...]
+    roots: tuple[Path | str, ...]
     output: Path = Path("annotations")
     csv: bool = False
     jobs: int = 1
@@ -77,7 +77,7 @@ class AnnotationJob:
         }
         self.snapshot: Snapshot = read_snapshot(settings.output)
         self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
-        parent = Path(os.path.commonpath(settings.roots))
+        parent = Path(os.path.commonpath([open_root(root).place for root in settings.roots]))
         self.pictures = [
             kind(folder, parent, self.labels)
             for kind, folder in ((CropFiles, settings.crops), (DrawnCopies, settings.draw))
@@ -202,7 +202,7 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
         yield job
 
 
-def _cluster(address: str, roots: tuple[Path, ...]) -> AbstractContextManager[int]:
+def _cluster(address: str, roots: tuple[Path | str, ...]) -> AbstractContextManager[int]:
     """Import Dask, which few need; raises ClusterError if it is missing."""
     try:
         from batch.cluster import cluster_workers
@@ -225,7 +225,7 @@ def _check_other_roots(job: AnnotationJob) -> None:
     """An output has one identity: images of roots that are not named now cannot be annotated anew now."""
     if job.snapshot.identity in (None, job.identity) or job.settings.prune:
         return
-    here = {to_text(str(root)) for root in job.settings.roots}
+    here = {open_root(root).name for root in job.settings.roots}
     others = sorted(job.plan.filled_roots - here)
     if others:
         raise OutputError(

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from batch.decode import ImageError
 from batch.mining import MinedPhotograph, mine_photograph
+from batch.outcome import ImageError
 from batch.settings import DetectorSettings, WorkerSettings
 from model.errors import DataError
 

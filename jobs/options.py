@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from batch.roots import typed_root
+from batch.roots.folder import Folder
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
 from batch.walk import WalkSettings
 from jobs.annotation import AnnotationSettings
@@ -19,7 +21,7 @@ class UsageError(ValueError):
 
 
 def annotation_settings(
-    roots: list[Path],
+    roots: list[str],
     output: Path = AnnotationSettings.output,
     csv: bool = False,
     jobs: int | None = None,
@@ -84,24 +86,24 @@ def _shard(text: str | None) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _apart(folder: Path | None, roots: list[Path], option: str) -> Path | None:
+def _apart(folder: Path | None, roots: list[str], option: str) -> Path | None:
     """The folder, made absolute, unless it and a root lie within each other: no photograph is ever written over."""
     if folder is None:
         return None
     place = folder.resolve()
-    for root in (root.resolve() for root in roots):
+    for root in (root.path.resolve() for root in map(typed_root, roots) if isinstance(root, Folder)):
         if place.is_relative_to(root) or root.is_relative_to(place):
             raise UsageError(f"{folder} and {root} lie within each other. Name another folder.", option)
     return folder.absolute()
 
 
-def _distinct(roots: list[Path]) -> tuple[Path, ...]:
-    """The roots as absolute paths, each once; one inside another is wrong usage, as its images would come twice."""
+def _distinct(typed: list[str]) -> tuple[str, ...]:
+    """The roots' names, each once; one inside another is wrong usage, as its images would come twice."""
+    roots = {root.name: root for root in map(typed_root, typed)}
     if not roots:
         raise UsageError("expected at least one folder of photographs")
-    absolute = sorted({Path(os.path.abspath(root)) for root in roots})  # noqa: PTH100 - resolve() follows links
-    for outer in absolute:
-        for inner in absolute:
-            if outer in inner.parents:
-                raise UsageError(f"{inner} lies within {outer}; name the outer one alone.")
-    return tuple(absolute)
+    for outer in roots.values():
+        for inner in roots.values():
+            if type(outer) is type(inner) and outer.place in inner.place.parents:  # folders do not show their archives
+                raise UsageError(f"{inner.name} lies within {outer.name}; name the outer one alone.")
+    return tuple(sorted(roots))

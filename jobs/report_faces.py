@@ -2,14 +2,17 @@
 
 import base64
 import io
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
-from batch.decode import ImageError, read_picture
-from batch.names import from_text
+from batch.decode import read_picture
+from batch.errors import RootError
+from batch.outcome import ImageError, Key
+from batch.roots import image_source, open_root
+from batch.roots.root import ImageSource
 
 _SHOWN = 8
 _SIDE, _AROUND, _QUALITY = 96, 1.3, 80
@@ -36,6 +39,7 @@ class Sheet:
 def contact_sheets(faces: pd.DataFrame, labels: list[str]) -> list[Sheet]:
     """A sheet per label of ``labels`` that any of ``faces`` (rows of faces.parquet) has."""
     sheets = []
+    faces = faces.assign(readable=faces["root"].map({root: _is_there(root) for root in faces["root"].unique()}))
     for label in labels:
         of_label = faces[faces["emotion"] == label].sort_values("confidence", kind="stable")
         if len(of_label):
@@ -47,16 +51,25 @@ def contact_sheets(faces: pd.DataFrame, labels: list[str]) -> list[Sheet]:
 
 def _shown(face: tuple[object, ...]) -> ShownFace:
     row = face._asdict()  # type: ignore[attr-defined]
-    file = Path(from_text(row["root"]), from_text(row["path"]))
     side = max(row["width"], row["height"], 1) * _AROUND
-    try:
-        picture = _cut(file, row["x"] + row["width"] / 2, row["y"] + row["height"] / 2, side)
-    except ImageError:
-        picture = None
+    picture = None
+    if row["readable"]:
+        with suppress(ImageError, RootError):
+            source = image_source(Key(row["root"], row["path"]))
+            picture = _cut(source, row["x"] + row["width"] / 2, row["y"] + row["height"] / 2, side)
     return ShownFace(row["path"], row["confidence"], picture)
 
 
-def _cut(file: Path, across: float, down: float, side: float) -> str:
+def _is_there(root: str) -> bool:
+    """Whether to ask a root for its photographs at all: a store that does not answer takes its time each time."""
+    try:
+        open_root(root).check_still_there()
+    except RootError:
+        return False
+    return True
+
+
+def _cut(file: ImageSource, across: float, down: float, side: float) -> str:
     """The square of that centre and side, in pixels of the full-size photograph, as a small JPEG; raises ImageError."""
     picture, shrink = read_picture(file, least=_SIDE / side)
     left, top = round((across - side / 2) * shrink), round((down - side / 2) * shrink)

@@ -15,9 +15,10 @@ import numpy as np
 
 from batch.boxes import as_box
 from batch.crop import cut_patches, verifier_crops
-from batch.decode import ImageError, read_photograph
+from batch.decode import read_photograph
 from batch.detection_metrics import FITS, SMALLEST, Curve, Matches, curve, match
 from batch.detectors.cnn import LEAST, faces_in, letterboxed
+from batch.outcome import ImageError
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.windows import NATIVE, cut_window
 from batch.worker import shrunken

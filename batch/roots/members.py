@@ -1,0 +1,47 @@
+"""What the kinds of archive have in common."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import IO, Protocol
+
+from batch.names import to_text
+from batch.roots.root import is_hidden
+
+_LATEST = 2**63 - 1  # what an int64 holds
+
+
+class Members(Protocol):
+    """The files within an archive by their paths, as the output writes them; later ones of a name replace earlier."""
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """The paths, in no particular order, without hidden ones."""
+
+    def version(self, path: str) -> tuple[int, int]:
+        """Bytes, and nanoseconds of the last change, which tell whether it has changed."""
+
+    def start(self, path: str) -> bytes:
+        """The first bytes of a member whose suffix is no image's; none if it cannot be read."""
+
+    def read(self, path: str) -> bytes:
+        """All bytes; raises FileNotFoundError, ImageError, or whatever a damaged archive makes the reader raise."""
+
+
+def member_path(name: str) -> str | None:
+    """The path of a member below its archive; None if it is hidden, or leads out of the archive by ``..``.
+
+    ``/a/b`` and ``./a/b`` are ``a/b``, as unpacking makes of them.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    path = "/".join(parts)
+    return None if not parts or "\0" in path or is_hidden(path) else to_text(path)
+
+
+def int64(number: float) -> int:
+    """The number as a table can hold it; an archive may declare any, also none."""
+    return int(min(max(number, 0), _LATEST)) if number == number else 0  # noqa: PLR0124 - nan alone differs from itself
+
+
+def whole(stream: IO[bytes], piece: int) -> bytes:
+    """Everything from a stream that ends, ``piece`` bytes at a time."""
+    return b"".join(iter(partial(stream.read, piece), b""))

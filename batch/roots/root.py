@@ -1,0 +1,130 @@
+"""What a root is: images below one name, whether in a folder, an archive or an object store."""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal, Protocol
+
+from batch.outcome import Found, ImageError, Status
+from batch.walk import WalkSettings
+
+LARGEST = 2**29
+"""Bytes of a member or object that are read into memory at most."""
+
+
+class ImageSource(Protocol):
+    """What an image is read from: a ``Path``, or a member of a root that is no folder."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+
+    @property
+    def suffix(self) -> str:
+        """The end of its name, with the dot."""
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:
+        """Its bytes, from the beginning, to be read and sought in; raises OSError or ImageError."""
+
+
+class Listing(Protocol):
+    """The images below a root, as a stream sorted by path; hidden files and folders are left out."""
+
+    @property
+    def unlistable(self) -> dict[str, str]:
+        """Folders that could not be listed (paths ending in ``/``) and the reasons, complete after the iteration."""
+
+    def __iter__(self) -> Iterator[Found]:
+        """List the images; raises RootError if the root cannot be listed."""
+
+
+class Root(Protocol):
+    """Images below one name: how they are listed, how they are opened, and whether they are still there."""
+
+    @property
+    def name(self) -> str:
+        """The root as the output writes it."""
+
+    @property
+    def place(self) -> Path:
+        """Where it lies, as an absolute path by which pictures of its images can be filed."""
+
+    @property
+    def hint(self) -> str:
+        """What a person may look after if images are missing."""
+
+    @property
+    def can_be_empty(self) -> bool:
+        """Whether an empty one is told from a misspelt one; a store has no empty folders."""
+
+    def images(self, settings: WalkSettings) -> Listing:
+        """The images that ``settings`` let through."""
+
+    def is_empty(self) -> bool:
+        """Whether nothing at all lies below it; raises RootError if there is no such root or it cannot be listed."""
+
+    def prepare(self) -> None:
+        """Do what takes time before the first image is read, however long that is; raises RootError."""
+
+    def check_still_there(self) -> None:
+        """Raise RootError if an image that cannot be read is the root's fault, as nothing at all is left of it."""
+
+    def source(self, path: str) -> ImageSource:
+        """The image at a path below the root, as the output writes it."""
+
+    def landmark(self) -> str:
+        """What another machine that sees the same root sees, too; raises RootError."""
+
+    def sees(self, landmark: str) -> bool:
+        """Whether this machine sees the root that has that landmark; raises RootError."""
+
+
+class _Readable(Protocol):
+    def read(self, path: str) -> bytes:
+        """The bytes of the member at that path."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """An image of a root that is no folder; opened, all of its bytes are in memory."""
+
+    root: _Readable
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def suffix(self) -> str:
+        """The end of its name, with the dot."""
+        return PurePosixPath(self.path).suffix
+
+    def open(self, _mode: Literal["rb"], /) -> BinaryIO:
+        """Its bytes, from the beginning; raises OSError or ImageError."""
+        return io.BytesIO(self.root.read(self.path))
+
+
+@dataclass
+class Listed:
+    """A listing that is whole, or raises RootError."""
+
+    images: Iterable[Found]
+    unlistable: dict[str, str] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Found]:
+        """The images, sorted by path."""
+        return iter(self.images)
+
+
+def check_size(size: int) -> None:
+    """Raise ImageError for more bytes than are read into memory."""
+    if size > LARGEST:
+        raise ImageError(Status.TOO_LARGE, f"{size} bytes are more than the {LARGEST} that are read into memory")
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a part of a path starts with a dot, as ``..`` does, too."""
+    return any(part.startswith(".") for part in path.split("/"))

@@ -1,0 +1,88 @@
+"""The members of a tar archive, compressed with gzip or not."""
+
+import tarfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from batch.formats import has_image_suffix
+from batch.roots.gzip_file import GzipFile
+from batch.roots.members import int64, member_path, whole
+from batch.roots.root import check_size
+
+_PIECE = 2**20
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+    def seek(self, position: int, /) -> object: ...
+    def tell(self) -> int: ...
+
+
+class _Pieces:
+    """A file of which only so much is read at once: an archive's headers declare sizes, and may lie."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _PIECE:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._stream.read(size)
+
+
+class TarMembers:
+    """An open tar archive, which has been gone through once. Several threads may read it."""
+
+    def __init__(self, file: Path) -> None:
+        self._lock = threading.Lock()
+        self._stream = _Pieces(file.open("rb") if file.suffix.lower() == ".tar" else GzipFile(file))
+        self._tar = tarfile.TarFile(fileobj=self._stream, encoding="utf-8")  # type: ignore[arg-type]
+        self._entries: dict[str, tarfile.TarInfo] = {}
+        self._starts: dict[str, bytes] = {}
+        for member in self._tar:
+            self._add(member)
+        self._check_end()
+
+    def _add(self, member: tarfile.TarInfo) -> None:
+        """Take in a file, or another name of one; no symbolic link, folder or device."""
+        path = member_path(member.name)
+        target = self._entries.get(member_path(member.linkname) or "") if member.islnk() else member
+        if path is None or target is None or not target.isreg():
+            return
+        self._entries[path] = target
+        if not has_image_suffix(path):
+            self._stream.seek(target.offset_data)
+            self._starts[path] = self._stream.read(min(16, max(0, target.size)))
+
+    def _check_end(self) -> None:
+        """Raise ReadError if tarfile has stopped at a damaged header, which it takes for the end."""
+        self._stream.seek(self._tar.offset)
+        if self._stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"no end of archive at byte {self._tar.offset}")
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """The paths of the files."""
+        return self._entries
+
+    def version(self, path: str) -> tuple[int, int]:
+        """Bytes, and the member's time."""
+        member = self._entries[path]
+        return int64(member.size), int64(member.mtime * 10**9)
+
+    def start(self, path: str) -> bytes:
+        """The first bytes of a member whose suffix is no image's, read in passing."""
+        return self._starts.get(path, b"")
+
+    def read(self, path: str) -> bytes:
+        """All bytes; raises FileNotFoundError, ImageError, or what tarfile does on damaged archives."""
+        member = self._entries.get(path)
+        if member is None:
+            raise FileNotFoundError(path)
+        check_size(member.size)
+        with self._lock:
+            stream = self._tar.extractfile(member)
+            return whole(stream, _PIECE) if stream else b""
