@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from batch.errors import RootError
+from batch.exif import orientation_and_moment
 from batch.formats import RAW_SUFFIXES
 from batch.outcome import ImageError, Status
 from batch.raw import READS_RAW, open_raw
@@ -35,6 +36,8 @@ _NOT_READ = {
     "WMF": "WMF is a drawing, not a photograph",
 }
 _SUFFIXES_NOT_READ = {"heic": "HEIC", "heif": "HEIC", "eps": "EPS", "ps": "EPS", "wmf": "WMF", "emf": "WMF"}
+_ONLY_HEADER = ("JPEG", "PNG", "TIFF", "JPEG2000", "BMP", "PPM", "AVIF", *(("HEIF",) if _READS_HEIC else ()))
+"""Formats of which opening an image reads the header and no more."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def read_photograph(file: ImageSource, max_pixels: int, enough: int) -> Photogra
     Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, known from the header
     and not decoded).
     """
-    with _opened(file) as (image, (width, height)):
+    with _explained(file), _at_most(max_pixels, file), _opened(file) as (image, (width, height)):
         if image.format in _NOT_READ:
             raise ImageError(Status.UNREADABLE, _NOT_READ[image.format])
         if width * height > max_pixels:
@@ -68,7 +71,7 @@ def read_photograph(file: ImageSource, max_pixels: int, enough: int) -> Photogra
             shrink = max(1.0, max(width, height) / enough)
             image.draft("L", (math.ceil(width / shrink), math.ceil(height / shrink)))
         image.load()
-        orientation, taken_at = _exif(image)
+        orientation, taken_at = orientation_and_moment(image)
         gray = np.ascontiguousarray(_upright(_gray(image), orientation))
     if orientation >= 5:
         width, height = height, width
@@ -80,24 +83,49 @@ def read_picture(file: ImageSource, least: float = 1.0) -> tuple[Image.Image, fl
 
     That is 1, or for JPEGs anything from ``least`` up. Raises ImageError.
     """
-    with _opened(file) as (image, (width, height)):
+    with _explained(file), _opened(file) as (image, (width, height)):
         if least < 1 and image.format in ("JPEG", "MPO"):
             image.draft(None, (math.ceil(width * least), math.ceil(height * least)))
         image.load()
         scale = image.width / width
-        orientation, _ = _exif(image)
+        orientation, _ = orientation_and_moment(image)
         shown = _flat(image) if image.mode not in ("I", "F", "LAB") and image.mode[:2] != "I;" else None
         pixels = np.asarray(shown.convert("RGB")) if shown else np.dstack([_gray(image)] * 3)
         return Image.fromarray(np.ascontiguousarray(_upright(pixels, orientation))), scale
 
 
 @contextmanager
-def _opened(file: ImageSource) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
-    """The image, of which the header has been read, and the (width, height) of the full photograph.
+def _at_most(pixels: int, file: ImageSource) -> Iterator[None]:
+    """Refuse ``file`` if it has more pixels, or an image within it has: a frame, one of an icon's sizes.
 
-    Whatever is wrong with it, also later, is an ImageError.
+    Not every image is as large as its header says, and some formats decode, or make room, when they are opened.
     """
-    with _explained(file), file.open("rb") as stream:
+    Image.MAX_IMAGE_PIXELS = pixels / 2  # type: ignore[assignment] # Pillow warns of more, and refuses twice as many
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        Image.MAX_IMAGE_PIXELS = None
+        width, height = _size_in_header(file)
+        size = f"{width} x {height} pixels are" if width * height > pixels else "it has, or an image within it,"
+        reason = f"{size} more than --max-pixels {pixels}"
+        raise ImageError(Status.TOO_LARGE, reason, width or None, height or None) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = None
+
+
+def _size_in_header(file: ImageSource) -> tuple[int, int]:
+    """Width and height as the header has them; (0, 0) for a format that opening may cost more than a header."""
+    try:
+        with file.open("rb") as stream, Image.open(stream, formats=_ONLY_HEADER) as image:
+            return image.size
+    except UnidentifiedImageError:
+        return 0, 0
+
+
+@contextmanager
+def _opened(file: ImageSource) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    """The image, of which the header has been read, and the (width, height) of the full photograph."""
+    with file.open("rb") as stream:
         if not stream.read(1):
             raise ImageError(Status.UNREADABLE, "the file is empty")
         stream.seek(0)
@@ -123,9 +151,9 @@ def _explained(file: ImageSource) -> Iterator[None]:
         raise ImageError(Status.DENIED, "no permission to read the file") from error
     except FileNotFoundError as error:
         raise ImageError(Status.UNREADABLE, "the file has vanished, or is a link that leads nowhere") from error
-    except MemoryError as error:
-        raise ImageError(Status.TOO_LARGE, "not enough memory to decode it") from error
     except Exception as error:  # Pillow's many decoders raise anything on a damaged file, also IndexError and such
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            raise ImageError(Status.TOO_LARGE, "not enough memory to decode it") from error
         raise ImageError(Status.UNREADABLE, _reason(file, error)) from error
 
 
@@ -172,27 +200,6 @@ def _eight_bits(levels: np.ndarray) -> np.ndarray:
     levels = np.maximum(levels.astype(np.int64), 0)
     bits = max(8, int(levels.max()).bit_length())
     return np.asarray(levels >> (bits - 8), np.uint8)
-
-
-def _exif(image: Image.Image) -> tuple[int, datetime | None]:
-    """EXIF orientation (1 to 8) and the moment the photograph was taken; damaged EXIF is no EXIF."""
-    try:
-        exif = image.getexif()
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-    except Exception:  # the EXIF parser raises anything on damaged tags; the pixels are good all the same
-        return 1, None
-    taken = details.get(ExifTags.Base.DateTimeOriginal) or details.get(ExifTags.Base.DateTimeDigitized)
-    return (orientation if orientation in range(1, 9) else 1), _moment(taken)
-
-
-def _moment(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        return datetime.strptime(text.strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
-    except ValueError:
-        return None
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from batch.decode import read_picture
-from batch.files import writing
+from batch.files import replacing, writing
 from batch.outcome import FAILED, Box, ImageError, Outcome
 from batch.roots import image_source, picture_place
 
@@ -50,11 +50,10 @@ class DrawnCopies:
         suffix = file.suffix.lower()
         if suffix not in _WRITTEN_AS:
             file = file.with_name(f"{file.name}.png")
-        unfinished = file.with_name(f".{file.name}.unfinished")
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(unfinished, format=_WRITTEN_AS.get(suffix, "PNG"), quality=_QUALITY)
-            unfinished.replace(file)
+            with replacing(file) as unfinished:
+                picture.save(unfinished, format=_WRITTEN_AS.get(suffix, "PNG"), quality=_QUALITY)
 
     def _label(self, outcome: Outcome, index: int) -> Label:
         if outcome.probabilities is None:

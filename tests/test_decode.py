@@ -152,6 +152,43 @@ def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path) -> None:
     assert (refused.value.status, refused.value.width) == (Status.TOO_LARGE, 60_000)
 
 
+def png(width: int, height: int) -> bytes:
+    """An image of one bit per pixel, all black."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(bytes((width // 8 + 2) * height)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
+
+
+LARGER_INSIDE = {
+    "frame.gif": b"GIF89a\n\0\n\0\xf0\0\0" + bytes(6) + b"!\xf9\x04+d\0\0\0,\0\0\0\0\xf6\xff\xff\xff\0\x02\x02D\x01\0;",
+    "icon.ico": struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, 10**6, 22) + png(8000, 8000),
+}
+"""What fuzzing found: small images by their headers, for which Pillow makes gigabytes of room when it opens them."""
+
+
+@pytest.mark.parametrize("name", LARGER_INSIDE)
+def test_an_image_larger_than_its_header_says_is_refused(name: str, tmp_path: Path) -> None:
+    """What is within counts for --max-pixels, too."""
+    (tmp_path / name).write_bytes(LARGER_INSIDE[name])
+    with pytest.raises(ImageError, match="within it") as refused:
+        read_photograph(tmp_path / name, 10_000_000, 640)
+    assert (refused.value.status, refused.value.width) == (Status.TOO_LARGE, None)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "jp2", "bmp", "ppm", "avif", "heic"])
+def test_exactly_as_many_pixels_as_allowed(suffix: str, tmp_path: Path) -> None:
+    """--max-pixels itself is not too many, and one more is, with the size of the image."""
+    Image.new("L", (31, 21)).save(tmp_path / f"a.{suffix}")
+    assert read_photograph(tmp_path / f"a.{suffix}", 651, 640).gray.shape == (21, 31)
+    with pytest.raises(ImageError, match="31 x 21 pixels are more") as refused:
+        read_photograph(tmp_path / f"a.{suffix}", 650, 640)
+    assert (refused.value.status, refused.value.width, refused.value.height) == (Status.TOO_LARGE, 31, 21)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(b"", "empty"), (b"hello world, no image here", "not an image"), (None, "truncated")],
