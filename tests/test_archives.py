@@ -227,6 +227,15 @@ def test_headers_of_a_tar_do_not_eat_memory(tmp_path: Path) -> None:
         paths(tmp_path / "a.tar")
 
 
+def test_a_tar_that_leads_back_ends(tmp_path: Path) -> None:
+    """A negative size, which has tarfile read the same header again and again, is damage."""
+    first, back = tarfile.TarInfo("a.jpg"), tarfile.TarInfo("b.jpg")
+    back.size = -512
+    (tmp_path / "a.tar").write_bytes(first.tobuf() + back.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(RootError, match="damaged"):
+        paths(tmp_path / "a.tar")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cut_off_archive_deletes_nothing(kind: str, photos: Path, tmp_path: Path) -> None:
     """Wherever an archive ends too early, the run ends with a message, --prune or not, and the rows stay."""
@@ -350,7 +359,7 @@ def test_random_damage_is_a_root_error_or_rows(kind: str, tmp_path: Path) -> Non
     for seed in range(150):
         wrong = bytearray(content)
         spot = int(np.random.default_rng(seed).integers(min(len(content), 1500)))
-        wrong[-1 - spot if seed % 2 and kind == "zip" else spot] ^= 1 << seed % 8
+        wrong[-1 - spot % 170 if seed % 2 and kind == "zip" else spot] ^= 1 << seed % 8  # a zip's table is at its end
         damaged.unlink(missing_ok=True)
         damaged.write_bytes(wrong)
         try:

@@ -1,6 +1,7 @@
 """A real Dask cluster on this machine: a scheduler and its workers, which are killed as they work."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Run, annotate_command, annotate_here, assert_same_tables, astronaut, environment, noise
+from conftest import (
+    Run,
+    annotate_command,
+    annotate_here,
+    assert_same_rows,
+    assert_same_tables,
+    astronaut,
+    environment,
+    noise,
+)
 from distributed import Client
 
 PROGRAM = Path(sys.executable).with_name("dask")
@@ -114,6 +124,21 @@ def test_an_image_that_kills_workers_costs_itself(cluster: Cluster, command: Run
     assert images.pop("damaged.jpg") == "unreadable"
     assert len(images) == 20
     assert set(images) == {"ok", "no_face"}
+
+
+def test_an_archive(cluster: Cluster, photos: Path, command: Run, tmp_path: Path) -> None:
+    """Workers open the archive that they see, and one that they do not see ends the run before it begins."""
+    shutil.make_archive(str(photos), "zip", photos)
+    annotate_here(photos, tmp_path / "local")
+    cluster.add(1, "--nthreads", "1")
+    done = command(photos.with_suffix(".zip"), "-o", tmp_path / "remote", "--cluster", cluster.address)
+    assert done.returncode == 0, done.stderr
+    assert_same_rows(tmp_path / "local", tmp_path / "remote")
+    unseen = ["/proc/self/cwd/photos.zip", "-o", tmp_path / "other", "--cluster", cluster.address]
+    done = subprocess.run(
+        annotate_command(*unseen), capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
+    )
+    assert (done.returncode, "cannot do the work: No such root" in done.stderr) == (5, True), done.stderr
 
 
 @pytest.mark.parametrize(

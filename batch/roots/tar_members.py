@@ -42,7 +42,11 @@ class TarMembers:
         self._tar = tarfile.TarFile(fileobj=self._stream, encoding="utf-8")  # type: ignore[arg-type]
         self._entries: dict[str, tarfile.TarInfo] = {}
         self._starts: dict[str, bytes] = {}
+        reached = -1
         for member in self._tar:
+            if self._tar.offset <= reached:  # on a negative size, for ever: CVE-2025-8194
+                raise tarfile.ReadError(f"a member of {member.size} bytes")
+            reached = self._tar.offset
             self._add(member)
         self._check_end()
 
