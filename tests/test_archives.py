@@ -229,9 +229,9 @@ def test_headers_of_a_tar_do_not_eat_memory(tmp_path: Path) -> None:
 
 def test_a_tar_that_leads_back_ends(tmp_path: Path) -> None:
     """A negative size, which has tarfile read the same header again and again, is damage."""
-    member = tarfile.TarInfo("a.jpg")
-    member.size = -1024
-    (tmp_path / "a.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT) * 3 + bytes(1024))
+    first, back = tarfile.TarInfo("a.jpg"), tarfile.TarInfo("b.jpg")
+    back.size = -512
+    (tmp_path / "a.tar").write_bytes(first.tobuf() + back.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
     with pytest.raises(RootError, match="damaged"):
         paths(tmp_path / "a.tar")
 
