@@ -72,7 +72,7 @@ class GzipFile:
         self._file.seek(mark.read)
 
     def _mark(self) -> None:
-        if self._start < self._marks[-1].position + self._apart or self._decompressor.eof:
+        if self._start < self._marks[-1].position + self._apart:
             return
         read = self._file.tell() - len(self._input)
         self._marks.append(_Mark(self._start, read, self._decompressor.copy()))
