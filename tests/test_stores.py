@@ -142,6 +142,22 @@ def test_objects_that_cannot_be_read_are_rows(client: Any, monkeypatch: pytest.M
         annotate_chunk(chunk, WorkerSettings())
 
 
+def test_credentials_that_expire_end_the_run(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that may not be read is a row; if the bucket may not be listed any more either, it is no row."""
+    put(client, "album/a.jpg")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("refused")
+
+    files = open_root(URL)._files
+    monkeypatch.setattr(files, "info", refuse)  # stands in for a policy, which the server does not know
+    [row] = annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WorkerSettings())
+    assert row.status is Status.DENIED
+    monkeypatch.setattr(files, "ls", refuse)
+    with pytest.raises(RootError, match="Not allowed to list"):
+        annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WorkerSettings())
+
+
 def test_what_does_not_answer_deletes_nothing(client: Any, photos: Path, tmp_path: Path) -> None:
     """A bucket that is empty, gone or not to be reached ends the run and keeps the rows; --prune takes emptiness."""
     upload(client, photos)

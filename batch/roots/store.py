@@ -54,7 +54,10 @@ class Store:
     def check_still_there(self) -> None:
         """Raise RootError if the store does not answer any more."""
         with self._asked():
-            self._files.info(self._location)
+            try:
+                self._files.info(self._location)
+            except PermissionError:  # who may list below a prefix only may not ask for the prefix itself
+                self._files.ls(self._location)
 
     def source(self, path: str) -> ImageSource:
         """The object at a path."""
