@@ -3,14 +3,15 @@
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from batch.exif import orientation_and_moment
 from batch.outcome import Status
 
 try:
@@ -31,6 +32,10 @@ _NOT_READ = {
     "WMF": "WMF is a drawing, not a photograph",
 }
 _SUFFIXES_NOT_READ = {"heic": "HEIC", "heif": "HEIC", "eps": "EPS", "ps": "EPS", "wmf": "WMF", "emf": "WMF"}
+_SHRUNK = ("JPEG", "MPO")
+"""Formats that are decoded at the size that is needed."""
+_ONLY_HEADER = ("JPEG", "PNG", "TIFF", "JPEG2000", "BMP", "PPM", "AVIF", *(("HEIF",) if _READS_HEIC else ()))
+"""Formats of which opening an image reads the header and no more."""
 
 
 class ImageError(Exception):
@@ -58,22 +63,21 @@ class Photograph:
 def read_photograph(file: Path, max_pixels: int, enough: int) -> Photograph:
     """Read and decode ``file``. JPEGs are decoded at the smallest DCT scale whose long side is at least ``enough``.
 
-    Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, known from the header
-    and not decoded).
+    Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, as a rule known from the
+    header and not decoded, or more than there is memory for).
     """
-    with _explained(file), file.open("rb") as stream, Image.open(stream) as image:
+    with _explained(file), _at_most(max_pixels, file), file.open("rb") as stream, Image.open(stream) as image:
         if image.format in _NOT_READ:
             raise ImageError(Status.UNREADABLE, _NOT_READ[image.format])
         width, height = image.size
-        if width * height > max_pixels:
-            raise ImageError(
-                Status.TOO_LARGE, f"{width} x {height} pixels are more than --max-pixels {max_pixels}", width, height
-            )
-        if image.format in ("JPEG", "MPO"):
+        if image.format in _SHRUNK:
             shrink = max(1.0, max(width, height) / enough)
             image.draft("L", (math.ceil(width / shrink), math.ceil(height / shrink)))
         image.load()
-        orientation, taken_at = _exif(image)
+        if image.format not in _SHRUNK:
+            width, height = image.size  # a HEIC may turn out larger, or smaller, than its header says
+            _check_size(width, height, max_pixels)
+        orientation, taken_at = orientation_and_moment(image)
         gray = np.ascontiguousarray(_upright(_gray(image), orientation))
     if orientation >= 5:
         width, height = height, width
@@ -87,14 +91,46 @@ def read_picture(file: Path, least: float = 1.0) -> tuple[Image.Image, float]:
     """
     with _explained(file), file.open("rb") as stream, Image.open(stream) as image:
         width, height = image.size
-        if least < 1 and image.format in ("JPEG", "MPO"):
+        if least < 1 and image.format in _SHRUNK:
             image.draft(None, (math.ceil(width * least), math.ceil(height * least)))
         image.load()
-        scale = image.width / width
-        orientation, _ = _exif(image)
+        scale = image.width / width if image.format in _SHRUNK else 1.0
+        orientation, _ = orientation_and_moment(image)
         shown = _flat(image) if image.mode not in ("I", "F", "LAB") and image.mode[:2] != "I;" else None
         pixels = np.asarray(shown.convert("RGB")) if shown else np.dstack([_gray(image)] * 3)
         return Image.fromarray(np.ascontiguousarray(_upright(pixels, orientation))), scale
+
+
+@contextmanager
+def _at_most(pixels: int, file: Path) -> Iterator[None]:
+    """Refuse ``file`` if it has more pixels, or an image within it has: a frame, one of an icon's sizes.
+
+    Not every image is as large as its header says, and some formats decode, or make room, when they are opened.
+    """
+    Image.MAX_IMAGE_PIXELS = pixels / 2  # type: ignore[assignment] # Pillow warns of more, and refuses twice as many
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        Image.MAX_IMAGE_PIXELS = None
+        _check_size(*_size_in_header(file), pixels)
+        raise ImageError(Status.TOO_LARGE, f"an image within it has more than --max-pixels {pixels}") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = None
+
+
+def _check_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        reason = f"{width} x {height} pixels are more than --max-pixels {most}"
+        raise ImageError(Status.TOO_LARGE, reason, width, height)
+
+
+def _size_in_header(file: Path) -> tuple[int, int]:
+    """Width and height as the header has them; (0, 0) for a format that opening may cost more than a header."""
+    try:
+        with Image.open(file, formats=_ONLY_HEADER) as image:
+            return image.size
+    except UnidentifiedImageError:
+        return 0, 0
 
 
 @contextmanager
@@ -108,16 +144,17 @@ def _explained(file: Path) -> Iterator[None]:
         raise ImageError(Status.DENIED, "no permission to read the file") from error
     except FileNotFoundError as error:
         raise ImageError(Status.UNREADABLE, "the file has vanished, or is a link that leads nowhere") from error
-    except MemoryError as error:
-        raise ImageError(Status.TOO_LARGE, "not enough memory to decode it") from error
     except Exception as error:  # Pillow's many decoders raise anything on a damaged file, also IndexError and such
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            raise ImageError(Status.TOO_LARGE, "not enough memory to decode it") from error
         raise ImageError(Status.UNREADABLE, _reason(file, error)) from error
 
 
 def _reason(file: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        if file.stat().st_size == 0:
-            return "the file is empty"
+        with suppress(OSError):  # it may have vanished by now
+            if file.stat().st_size == 0:
+                return "the file is empty"
         unread = _SUFFIXES_NOT_READ.get(file.suffix[1:].lower())
         if unread == "HEIC" and _READS_HEIC:
             unread = None
@@ -159,27 +196,6 @@ def _eight_bits(levels: np.ndarray) -> np.ndarray:
     levels = np.maximum(levels.astype(np.int64), 0)
     bits = max(8, int(levels.max()).bit_length())
     return np.asarray(levels >> (bits - 8), np.uint8)
-
-
-def _exif(image: Image.Image) -> tuple[int, datetime | None]:
-    """EXIF orientation (1 to 8) and the moment the photograph was taken; damaged EXIF is no EXIF."""
-    try:
-        exif = image.getexif()
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-    except Exception:  # the EXIF parser raises anything on damaged tags; the pixels are good all the same
-        return 1, None
-    taken = details.get(ExifTags.Base.DateTimeOriginal) or details.get(ExifTags.Base.DateTimeDigitized)
-    return (orientation if orientation in range(1, 9) else 1), _moment(taken)
-
-
-def _moment(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        return datetime.strptime(text.strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
-    except ValueError:
-        return None
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
