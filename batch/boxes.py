@@ -13,6 +13,16 @@ def as_box(row: np.ndarray, score: float = 0.0) -> Box:
     return Box(x, y, width, height, score)
 
 
+def is_within_reason(box: Box, image: np.ndarray) -> bool:
+    """Whether a box reaches into an image (rows, columns) and is at most twice as large: a network may answer anything.
+
+    No comparison with NaN holds.
+    """
+    rows, columns = image.shape
+    reaches = box.x < columns and box.y < rows and box.x + box.width > 0 and box.y + box.height > 0
+    return reaches and min(box.width, box.height) > 0 and max(box.width, box.height) <= 2 * max(rows, columns)
+
+
 _SQUARE_SIDE, _SQUARE_LOWER = 0.92, -0.02
 """Side of a cascade's square and how much lower than the box's centre it lies, as shares of the height of a box from
 brow to chin: medians over 161 faces that ``alt2`` and YuNet both found."""

@@ -87,16 +87,25 @@ def _face_rows(outcome: Outcome, labels: tuple[str, ...]) -> Iterable[dict[str, 
     for number, index in enumerate(outcome.largest_first):
         box, probabilities = outcome.boxes[index], outcome.probabilities[index]
         best = int(probabilities.argmax())
+        x, width = _whole_pixels(box.x, box.width, outcome.width or _LARGEST_INT32)
+        y, height = _whole_pixels(box.y, box.height, outcome.height or _LARGEST_INT32)
         yield {
             "root": outcome.found.key.root,
             "path": outcome.found.key.path,
             "face": number,
-            "x": round(box.x),
-            "y": round(box.y),
-            "width": round(box.width),
-            "height": round(box.height),
+            "x": x,
+            "y": y,
+            "width": width,
+            "height": height,
             "face_score": box.score,
             "emotion": labels[best],
             "confidence": float(probabilities[best]),
             **{label: float(value) for label, value in zip(labels, probabilities, strict=True)},
         }
+
+
+def _whole_pixels(start: float, length: float, side: int) -> tuple[int, int]:
+    """Where a box starts and how long it is, along a side of its image: cut off at the borders, at least one pixel."""
+    first, end = round(start), round(start) + round(length)
+    first = min(max(0, first), side - 1)
+    return first, max(1, min(end, side) - first)

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from batch.boxes import is_within_reason
 from batch.crop import crop_faces, cut_patches
 from batch.decode import ImageError, Photograph, read_photograph
 from batch.detect import Detector, build_detector
@@ -63,11 +64,12 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
     started = time.perf_counter()
     try:
         photograph = read_photograph(found.file, settings.max_pixels, settings.enough)
+        decoded = time.perf_counter()
+        with _memory_for(photograph):
+            boxes, crops, patches = find_faces(photograph, shared_detector(settings.detector), settings.detector)
     except ImageError as error:
         seconds = {"decode": time.perf_counter() - started}
         return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds)
-    decoded = time.perf_counter()
-    boxes, crops, patches = find_faces(photograph, shared_detector(settings.detector), settings.detector)
     seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
     return Outcome(
         found,
@@ -82,6 +84,18 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
     )
 
 
+@contextmanager
+def _memory_for(photograph: Photograph) -> Iterator[None]:
+    """Turn OpenCV's and NumPy's lack of memory into an ImageError: it costs that image."""
+    try:
+        yield
+    except (MemoryError, cv2.error) as error:
+        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            raise
+        reason = "not enough memory to find the faces in it"
+        raise ImageError(Status.TOO_LARGE, reason, photograph.width, photograph.height) from error
+
+
 def find_faces(
     photograph: Photograph, detector: Detector, settings: DetectorSettings
 ) -> tuple[list[Box], np.ndarray, np.ndarray | None]:
@@ -90,7 +104,7 @@ def find_faces(
     rows, columns = gray.shape
     seen = shrunken(gray, settings.detect_size)
     across, down = columns / seen.shape[1], rows / seen.shape[0]
-    found = detector.detect(seen)
+    found = [box for box in detector.detect(seen) if is_within_reason(box, seen)]
     if not settings.verified:
         found = [box for box in found if box.score >= settings.threshold]
     decoded = [_scaled(box, across, down) for box in found]

@@ -1,8 +1,109 @@
 """Overlapping boxes."""
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batch.boxes import overlaps, shares_of_smaller, strongest
+from batch.decode import Photograph
+from batch.outcome import Box, Found, Key, Outcome, Status
+from batch.schema import face_rows
+from batch.settings import DetectorSettings
+from batch.verification import keep_faces, merged
+from batch.worker import find_faces
+
+numbers = st.floats() | st.floats(-100, 200) | st.integers(-100, 200)
+any_boxes = st.lists(st.builds(Box, numbers, numbers, numbers, numbers, st.floats(0, 1)), max_size=8)
+sides = st.integers(1, 80)
+photographs = st.builds(
+    lambda rows, columns, shrunk: Photograph(
+        np.arange(rows * columns, dtype=np.uint8).reshape(rows, columns), columns * shrunk, rows * shrunk, None
+    ),
+    sides,
+    sides,
+    st.integers(1, 9),
+)
+"""Tiny ones, decoded at their size or at a smaller one."""
+
+
+class Answers:
+    """A detector that answers anything, as a stranger's network may."""
+
+    def __init__(self, boxes: list[Box]) -> None:
+        self._boxes = boxes
+
+    def detect(self, _gray: np.ndarray) -> list[Box]:
+        """Give the same boxes for every image."""
+        return self._boxes
+
+
+def check_rows(outcome: Outcome, photograph: Photograph) -> None:
+    """The rows of an outcome are whole boxes within the photograph, and there is a crop for each."""
+    assert outcome.crops.shape == (len(outcome.boxes), 48, 48)
+    assert outcome.crops.dtype == np.uint8
+    rows = face_rows([outcome], ("joy",)).to_pylist()
+    assert len(rows) == len(outcome.boxes)
+    for row in rows:
+        assert 0 <= row["x"] < row["x"] + row["width"] <= photograph.width
+        assert 0 <= row["y"] < row["y"] + row["height"] <= photograph.height
+
+
+@settings(deadline=None)
+@given(photographs, any_boxes, st.sampled_from([8, 64]), st.lists(st.floats(0, 1), min_size=8, max_size=8))
+def test_whatever_a_detector_answers(
+    photograph: Photograph, answers: list[Box], detect_size: int, looks: list[float]
+) -> None:
+    """Infinite, huge, negative and empty boxes and NaN break nothing; what remains are boxes within the photograph."""
+    for name in ("cascade", "yunet"):
+        boxes, crops, patches = find_faces(photograph, Answers(answers), DetectorSettings(name, detect_size))
+        assert (patches is None) == (name == "yunet")
+        probabilities = np.ones((len(boxes), 1))
+        size = {"width": photograph.width, "height": photograph.height}
+        outcome = Outcome(Found(Key("r", "p"), 1, 1), Status.OK, None, **size, boxes=tuple(boxes), crops=crops)
+        if patches is not None:
+            assert patches.shape == (len(boxes), 72, 72)
+            proposed = Outcome(outcome.found, Status.OK, None, **size, boxes=tuple(boxes), patches=patches)
+            outcome = keep_faces(proposed, np.array(looks[: len(boxes)]), 0.3)
+            probabilities = np.ones((len(outcome.boxes), 1))
+        check_rows(Outcome(**vars(outcome) | {"probabilities": probabilities}), photograph)
+
+
+@given(photographs, st.integers(0, 79), st.integers(0, 79), st.integers(1, 80), st.integers(1, 80))
+def test_boxes_within_the_photograph_stay(photograph: Photograph, x: int, y: int, width: int, height: int) -> None:
+    """A box that lies within the photograph is the row's, pixel for pixel; one that reaches out is cut off."""
+    rows, columns = photograph.gray.shape
+    x, y = x % columns, y % rows
+    boxes, _, _ = find_faces(photograph, Answers([Box(x, y, width, height, 1)]), DetectorSettings("yunet"))
+    if max(width, height) > 2 * max(rows, columns):
+        assert boxes == []
+        return
+    shrunk = photograph.width // columns
+    outcome = Outcome(
+        Found(Key("r", "p"), 1, 1), Status.OK, None, photograph.width, photograph.height, boxes=tuple(boxes),
+        probabilities=np.ones((1, 1)),
+    )  # fmt: skip
+    [row] = face_rows([outcome], ("joy",)).to_pylist()
+    ends = min(x + width, columns), min(y + height, rows)
+    expected = [x * shrunk, y * shrunk, (ends[0] - x) * shrunk, (ends[1] - y) * shrunk]
+    assert [row[name] for name in ("x", "y", "width", "height")] == expected
+
+
+starts, lengths = st.floats(-1e4, 1e4), st.floats(0.125, 1e4)
+proposals = st.lists(st.tuples(starts, starts, lengths, lengths, st.floats(0, 1)), min_size=1, max_size=8)
+
+
+@settings(deadline=None)
+@given(proposals)
+def test_merged_boxes_lie_among_the_proposals(drawn: list[tuple[float, ...]]) -> None:
+    """Each face is within what its proposals span, no two are one, and the most probable proposal has a face."""
+    boxes, probabilities = np.array(drawn)[:, :4], np.array(drawn)[:, 4]
+    best, places = merged(boxes, probabilities)
+    assert len(best) == len(places) >= 1
+    assert probabilities[best[0]] == probabilities.max()
+    assert (np.diff(probabilities[best]) <= 0).all()
+    assert (places >= boxes.min(axis=0) - 1e-6).all() and (places <= boxes.max(axis=0) + 1e-6).all()
+    shared = shares_of_smaller(boxes[best], boxes[best])
+    assert (shared[~np.eye(len(best), dtype=bool)] <= 0.5).all()
 
 
 def test_overlap_is_intersection_over_union() -> None:

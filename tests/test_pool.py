@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from batch.outcome import Found, Key, Outcome, Status
 from batch.pool import annotate_images
-from batch.settings import WorkerSettings
-from batch.worker import time_limit
+from batch.settings import DetectorSettings, WorkerSettings
+from batch.worker import annotate_chunk, shared_detector, time_limit
 
 
 def images(count: int) -> list[Found]:
@@ -67,6 +69,34 @@ def test_a_hang_costs_its_image_alone() -> None:
     crashed = {o.found.key.path: o.error for o in outcomes if o.status is Status.CRASHED}
     assert list(crashed) == ["00013.jpg"]
     assert "--image-timeout 2" in str(crashed["00013.jpg"])
+
+
+def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
+    """Do the real work in a process that gets no more than 64 MiB on top of what it has."""
+    shared_detector(settings.detector)
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26, hard))
+    try:
+        return annotate_chunk(chunk, settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, hard))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
+def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, tmp_path: Path) -> None:
+    """Where there is no memory for 144 million pixels, that image's row says so; the others are done."""
+    for number in range(8):
+        Image.new("L", (64, 48)).save(tmp_path / f"{number:05d}.{suffix}")
+    large = Image.new("L", (12_000, 12_000))
+    large.save(tmp_path / f"00002.{suffix}", **({"progressive": True} if suffix == "jpg" else {}))
+    found = [Found(Key(str(tmp_path), f"{number:05d}.{suffix}"), 1, 1) for number in range(8)]
+    settings = WorkerSettings(DetectorSettings(detect_size=8000))
+    outcomes = list(annotate_images(found, settings, 2, short_of_memory))
+    assert [outcome.found for outcome in outcomes] == found
+    assert {outcome.status for outcome in outcomes if outcome.found != found[2]} == {Status.NO_FACE}
+    assert outcomes[2].status is Status.TOO_LARGE
+    assert "memory" in str(outcomes[2].error)
 
 
 def test_the_stream_of_images_is_not_read_ahead_without_bound() -> None:

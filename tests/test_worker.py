@@ -2,15 +2,22 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from conftest import astronaut
 from PIL import Image
 
+from batch import worker
 from batch.crop import crop_faces
 from batch.errors import RootError
 from batch.outcome import Box, Found, Key, Outcome, Status
+from batch.plan import Plan
+from batch.schema import image_rows
 from batch.settings import WorkerSettings
+from batch.snapshot import known_images
+from batch.walk import WalkSettings
 from batch.worker import annotate_chunk, annotate_image
 
 FACE = (170, 65, 110, 110)  # where the astronaut's face is, by eye
@@ -84,3 +91,50 @@ def test_a_root_that_vanishes_is_no_heap_of_unreadable_images(tmp_path: Path) ->
     astronaut().save(tmp_path / "b.jpg")
     [row] = annotate_chunk([Found(Key(str(tmp_path), "a.jpg"), 1, 1)], WorkerSettings())
     assert row.status is Status.UNREADABLE
+
+
+class Greedy:
+    """A detector that needs more memory than any machine has."""
+
+    def __init__(self, wants: str) -> None:
+        self._wants = wants
+
+    def detect(self, gray: np.ndarray) -> list[Box]:
+        """Ask for it, of OpenCV or of NumPy."""
+        if self._wants == "OpenCV":
+            return list(cv2.copyMakeBorder(gray, *[2**30 - 100] * 4, cv2.BORDER_REPLICATE))
+        if self._wants == "NumPy":
+            return list(np.empty((2**50,)))
+        return list(cv2.resize(gray, (0, 0)))
+
+
+@pytest.mark.parametrize("wants", ["OpenCV", "NumPy"])
+def test_too_little_memory_to_find_faces(wants: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image for whose faces there is no memory is a row that says so, with its size."""
+    monkeypatch.setattr(worker, "shared_detector", lambda _: Greedy(wants))
+    found = outcome(Image.new("L", (64, 48)), tmp_path / "a.png")
+    assert (found.status, found.width, found.height) == (Status.TOO_LARGE, 64, 48)
+    assert "not enough memory" in str(found.error)
+
+
+def test_a_mistake_of_ours_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OpenCV refuses for another reason than memory is not taken for an image's fault."""
+    monkeypatch.setattr(worker, "shared_detector", lambda _: Greedy("nonsense"))
+    with pytest.raises(cv2.error):
+        outcome(Image.new("L", (64, 48)), tmp_path / "a.png")
+
+
+def test_a_photograph_that_changes_after_the_walk_is_due_again(tmp_path: Path) -> None:
+    """What is replaced between walk and read, or is half there, is read as it is, and again by the next run."""
+    astronaut().save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[:1000])
+    walk = WalkSettings()
+    [found] = Plan((tmp_path,), walk, {})
+    (tmp_path / "a.png").write_bytes(whole)
+    row = annotate_image(found, WorkerSettings())
+    assert row.status is Status.OK
+    pq.write_table(image_rows([row]), tmp_path / "images")
+    [again] = Plan((tmp_path,), walk, known_images([tmp_path / "images"]))
+    pq.write_table(image_rows([annotate_image(again, WorkerSettings())]), tmp_path / "images")
+    assert list(Plan((tmp_path,), walk, known_images([tmp_path / "images"]))) == []
