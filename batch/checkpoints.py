@@ -18,7 +18,7 @@ EVERY_SECONDS, EVERY_IMAGES = 5.0, 1000
 class Checkpoints:
     """The folder ``checkpoints/``: numbered pairs of tables, ``N.faces.parquet`` written before ``N.images.parquet``.
 
-    A pair counts once its second file is there, and only if the same model and detector made it.
+    A pair counts once its second file is there, if both are whole and the same model and detector made them.
     """
 
     def __init__(self, output: Path, identity: dict[str, Any], labels: tuple[str, ...]) -> None:
@@ -30,11 +30,12 @@ class Checkpoints:
     def images(self) -> list[Path]:
         """The tables of images, oldest first."""
         made_by = json.dumps(self._identity, sort_keys=True)
-        return [file for file in sorted(self._folder.glob("[0-9]*.images.parquet")) if _made_by(file) == made_by]
+        pairs = sorted(self._folder.glob("[0-9]*.images.parquet"))
+        return [images for images in pairs if made_by == _made_by(images) == _made_by(_faces_of(images))]
 
     def faces(self) -> list[Path]:
         """The tables of faces that belong to ``images()``, in the same order."""
-        return [images.with_name(images.name.replace(".images.", ".faces.")) for images in self.images()]
+        return [_faces_of(images) for images in self.images()]
 
     def add(self, outcome: Outcome) -> None:
         """Take a finished outcome; write a checkpoint every few seconds or thousand images."""
@@ -64,6 +65,10 @@ class Checkpoints:
     def _write(self, name: str, table: pa.Table) -> None:
         table = table.replace_schema_metadata(metadata(self._identity))
         write_durably(self._folder / name, lambda file: pq.write_table(table, file))
+
+
+def _faces_of(images: Path) -> Path:
+    return images.with_name(images.name.replace(".images.", ".faces."))
 
 
 def _made_by(file: Path) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from batch.files import writing
+from batch.files import replacing, writing
 from batch.names import from_text
 from batch.outcome import Outcome
 
@@ -33,8 +33,7 @@ class CropFiles:
 
     @staticmethod
     def _write(crop: np.ndarray, file: Path) -> None:
-        unfinished = file.with_name(f".{file.name}.unfinished")
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(crop).save(unfinished, format="png")
-            unfinished.replace(file)
+            with replacing(file) as unfinished:
+                Image.fromarray(crop).save(unfinished, format="png")

@@ -1,7 +1,7 @@
 """The tables as CSV that a spreadsheet can open without running what stands in a file name."""
 
 import csv
-from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -9,7 +9,7 @@ import pyarrow as pa
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
-def write_csv(table: pa.Table, file: Path) -> None:
+def write_csv(table: pa.Table, file: BinaryIO) -> None:
     """Write ``table`` as UTF-8 CSV. Text that a spreadsheet would run as a formula gets an apostrophe in front."""
     for number, batch in enumerate(
         table.to_batches(max_chunksize=50_000) or [pa.RecordBatch.from_pylist([], table.schema)]
@@ -20,7 +20,7 @@ def write_csv(table: pa.Table, file: Path) -> None:
                 frame[name] = frame[name].map(defused, na_action="ignore")
         # All text in quotes: pandas would leave a name with a bare carriage return in it without.
         quoting = csv.QUOTE_NONNUMERIC
-        frame.to_csv(file, mode="a" if number else "w", header=not number, index=False, quoting=quoting)
+        frame.to_csv(file, mode="wb", header=not number, index=False, quoting=quoting)
 
 
 def defused(text: str) -> str:

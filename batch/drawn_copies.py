@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from batch.decode import ImageError, read_picture
-from batch.files import writing
+from batch.files import replacing, writing
 from batch.outcome import FAILED, Box, Outcome
 
 _COLOURS = ("#e69f00", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#dddddd")
@@ -49,11 +49,10 @@ class DrawnCopies:
         suffix = file.suffix.lower()
         if suffix not in _WRITTEN_AS:
             file = file.with_name(f"{file.name}.png")
-        unfinished = file.with_name(f".{file.name}.unfinished")
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(unfinished, format=_WRITTEN_AS.get(suffix, "PNG"), quality=_QUALITY)
-            unfinished.replace(file)
+            with replacing(file) as unfinished:
+                picture.save(unfinished, format=_WRITTEN_AS.get(suffix, "PNG"), quality=_QUALITY)
 
     def _label(self, outcome: Outcome, index: int) -> Label:
         if outcome.probabilities is None:

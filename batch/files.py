@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from batch.errors import OutputError
 
@@ -19,17 +20,34 @@ def writing(place: Path) -> Iterator[None]:
         raise OutputError(f"Cannot write {place}: {error.strerror or error}. {fix}") from error
 
 
-def write_durably(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` write a temporary file, flush it to the disk, and put it in the place of ``path``."""
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file of our own to write to: where somebody has put a link to another file, that one stays as it is."""
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
+        yield file
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file beside ``path`` to write to, which is put in its place once it is whole."""
     unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with new_file(unfinished) as file:
+            yield file
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` write a temporary file, flush it to the disk, and put it in the place of ``path``."""
     with writing(path):
-        try:
-            write(unfinished)
-            flush(unfinished)
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        with replacing(path) as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
         flush(path.parent)
 
 

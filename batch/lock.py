@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from batch.errors import OutputHeld
-from batch.files import writing
+from batch.files import new_file, writing
 
 
 @contextmanager
@@ -34,7 +34,8 @@ def hold(output: Path) -> Iterator[None]:
                 "host": socket.gethostname(),
                 "since": datetime.now(UTC).isoformat("T", "seconds"),
             }
-            holder.write_text(json.dumps(us), "utf-8")
+            with new_file(holder) as file:
+                file.write(json.dumps(us).encode())
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.csv_tables import write_csv
-from batch.files import flush, write_durably, writing
+from batch.files import flush, new_file, write_durably, writing
 from batch.outcome import Key
 from batch.schema import IMAGES, faces_schema, metadata
 from batch.snapshot import FACES_FILE, IMAGES_FILE
@@ -57,7 +57,7 @@ def publish(
     (``finish_publishing``) goes on replacing, so that the tables never disagree once a run has ended.
     """
     facts = metadata(identity, generation=generation)
-    writers: dict[str, Callable[[Path], object]] = {
+    writers: dict[str, Callable[[BinaryIO], object]] = {
         FACES_FILE: partial(pq.write_table, faces.replace_schema_metadata(facts), compression="zstd"),
         IMAGES_FILE: partial(pq.write_table, images.replace_schema_metadata(facts), compression="zstd"),
     }
@@ -65,9 +65,10 @@ def publish(
         writers |= {"faces.csv": partial(write_csv, faces), "images.csv": partial(write_csv, images)}
     with writing(output):
         for name in writers:
-            writers[name](output / _new(name))
+            with new_file(output / _new(name)) as file:
+                writers[name](file)
             flush(output / _new(name))
-    write_durably(output / _JOURNAL, lambda file: file.write_text(json.dumps(list(writers)), "utf-8"))
+    write_durably(output / _JOURNAL, lambda file: file.write(json.dumps(list(writers)).encode()))
     finish_publishing(output)
 
 

@@ -13,7 +13,7 @@ from batch.formats import has_image_suffix, starts_like_image
 from batch.names import from_text, to_text
 from batch.outcome import Found, Key
 
-_LATEST = 2**63 - 1  # the year 2262, the last that an int64 of nanoseconds can tell
+_LATEST = 2**63 - 1  # the year 2262, the last that an int64 of nanoseconds can tell; the first is 1677
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Walk:
             return Found(Key(self.root_name, path), 0, 0) if named_image else None
         if not stat.S_ISREG(status.st_mode) or not (named_image or _holds_image(entry.path)):
             return None
-        return Found(Key(self.root_name, path), status.st_size, min(status.st_mtime_ns, _LATEST))
+        return Found(Key(self.root_name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

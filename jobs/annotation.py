@@ -185,7 +185,7 @@ class AnnotationJob:
         unlistable = self.plan.unlistable
         facts = {**self.report.as_json(), "identity": self.identity, "rows": rows, "unlistable_folders": unlistable}
         text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-        write_durably(self.settings.output / "run.json", lambda file: file.write_text(text, "utf-8"))
+        write_durably(self.settings.output / "run.json", lambda file: file.write(text.encode()))
 
 
 @contextmanager

@@ -33,4 +33,4 @@ def report(
         from jobs.report_page import render
 
         page = render(annotations, anonymous)
-        write_durably(output, lambda file: file.write_text(page, "utf-8"))
+        write_durably(output, lambda file: file.write(page.encode()))

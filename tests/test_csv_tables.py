@@ -30,7 +30,8 @@ def test_every_name_survives(names: list[str]) -> None:
     rows = [dict.fromkeys(IMAGES.names) | {"root": "/r", "path": name, "status": "ok"} for name in names]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "names.csv")
-        write_csv(pa.Table.from_pylist(rows, IMAGES), file)
+        with file.open("wb") as written:
+            write_csv(pa.Table.from_pylist(rows, IMAGES), written)
         with file.open(newline="", encoding="utf-8") as stream:
             cells = [row["path"] for row in csv.DictReader(stream)]
     assert [cell.removeprefix("'") for cell in cells] == names

@@ -2,10 +2,15 @@
 
 import json
 import logging
+import os
+import pty
+import sys
 
 import pytest
 
+from batch.outcome import Found, Key, Outcome, Status
 from jobs.log import LogFormat, printable, start_logging
+from jobs.run_report import RunReport
 
 
 def test_names_cannot_command_a_terminal() -> None:
@@ -31,3 +36,21 @@ def test_quiet_leaves_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("annotate.job").info("all is well")
     logging.getLogger("annotate.job").warning("all is not well")
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_names_cannot_command_a_terminal_beside_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a terminal gets while the bar is on it has no escape sequence from a name."""
+    shown, terminal = pty.openpty()
+    with open(terminal, "w", encoding="utf-8") as stderr:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stderr", stderr)
+        start_logging(LogFormat.TEXT)
+        crashed = Found(Key("/photos\x1b]0;owned\x07", "a\x1b[2Jb\x1b[31m.jpg"), 1, 1)
+        with RunReport(bar=True) as report:
+            report.add(Outcome(crashed, Status.CRASHED, "died of \x1b[2J"), [])
+        stderr.flush()
+        text = os.read(shown, 100_000).decode()
+    assert "a\\x1b[2Jb\\x1b[31m.jpg" in text
+    assert "images/s" in text
+    assert not {"\x1b[2J", "\x1b[31m", "\x1b]0;", "\x07"} & {
+        text[at : at + n] for at in range(len(text)) for n in (1, 4, 5)
+    }

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch import publish as publishing
+from batch import schema
 from batch.checkpoints import Checkpoints
 from batch.errors import OutputError, OutputHeld
 from batch.lock import hold
@@ -112,6 +114,52 @@ def test_half_a_checkpoint_does_not_count(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, IDENTITY, LABELS).images() == []
     publish_all(tmp_path, outcome("b"))
     assert rows(tmp_path) == (["b"], ["b"])
+
+
+@pytest.mark.parametrize("wrong", [None, b"", b"PAR1 no table"])
+@pytest.mark.parametrize("table", ["images", "faces"])
+def test_neither_half_of_a_checkpoint_counts_alone(table: str, wrong: bytes | None, tmp_path: Path) -> None:
+    """Whichever table of a pair a bad disk has lost or damaged, its images are done again; the run goes on."""
+    write(tmp_path, outcome("a"))
+    damaged = tmp_path / "checkpoints" / f"00000001.{table}.parquet"
+    damaged.unlink()
+    if wrong is not None:
+        damaged.write_bytes(wrong)
+    publish_all(tmp_path, outcome("b"))
+    assert rows(tmp_path) == (["b"], ["b"])
+
+
+def test_a_clock_that_jumps_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The later rows win by their order, whatever the clock said when they were made."""
+    for year, faces in ((2040, 1), (2020, 3), (1969, 2)):
+        clock = type(
+            "Clock", (datetime,), {"now": classmethod(lambda _cls, zone, year=year: datetime(year, 1, 1, tzinfo=zone))}
+        )
+        monkeypatch.setattr(schema, "datetime", clock)
+        publish_all(tmp_path, outcome("a", faces))
+        assert rows(tmp_path) == (["a"], ["a"] * faces)
+        assert pd.read_parquet(tmp_path / "images.parquet")["annotated_at"].dt.year.tolist() == [year]
+
+
+def test_links_in_the_output_are_not_written_through(tmp_path: Path) -> None:
+    """Where another user has put links under the names of unfinished files, what they lead to stays as it is."""
+    output, precious = tmp_path / "out", tmp_path / "precious"
+    (output / "checkpoints").mkdir(parents=True)
+    precious.write_text("mine")
+    names = [".holder.json", "checkpoints/.00000001.images.parquet.unfinished", "..publishing.json.unfinished"]
+    names += [f".{name}.new" for name in ("images.parquet", "faces.parquet", "images.csv", "faces.csv")]
+    for name in names:
+        (output / name).symlink_to(precious)
+    with hold(output):
+        publish_all(output, outcome("a"), csv=True)
+    assert precious.read_text() == "mine"
+    assert rows(output) == (["a"], ["a"])
+    assert not [file for file in output.rglob("*") if file.is_symlink()]
+    (output / ".lock").unlink()
+    (output / ".lock").symlink_to(precious)
+    with pytest.raises(OutputError, match="Cannot write"), hold(output):
+        pass
+    assert precious.read_text() == "mine"
 
 
 @pytest.mark.parametrize("stop_at", range(12))

@@ -1,12 +1,18 @@
 """Walking roots."""
 
 import os
+import tempfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import astronaut, noise
 
 from batch.errors import RootError
+from batch.outcome import Outcome, Status
+from batch.plan import Plan
+from batch.schema import image_rows
+from batch.snapshot import known_images
 from batch.walk import Walk, WalkSettings
 
 
@@ -88,6 +94,19 @@ def test_any_depth(tmp_path: Path) -> None:
     os.close(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
     os.close(descriptor)
     assert paths(tmp_path) == ["d/" * 400 + "x.jpg"]
+
+
+@pytest.mark.parametrize("seconds", [-(2**40), -1, 0, 2**33, 2**40])
+def test_any_clock(seconds: int) -> None:
+    """A time of modification before 1970, in the future, or beyond what a table can tell is one like any other."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108
+        root = Path(folder)  # in memory, where a file's time may be any
+        noise(1).save(root / "a.png")
+        os.utime(root / "a.png", (seconds, seconds))
+        outcomes = [Outcome(found, Status.NO_FACE) for found in Plan((root,), WalkSettings(), {})]
+        pq.write_table(image_rows(outcomes), root / "images")
+        assert len(outcomes) == 1
+        assert list(Plan((root,), WalkSettings(), known_images([root / "images"]))) == []
 
 
 def test_missing_root_is_an_error(tmp_path: Path) -> None:
