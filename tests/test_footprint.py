@@ -1,0 +1,39 @@
+"""What a run leaves behind."""
+
+import subprocess
+from pathlib import Path
+
+from conftest import annotate_command, assert_same_tables, environment
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """The files below a folder, with their bytes and modification times."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+def test_two_runs_at_once_leave_their_outputs_and_nothing_else(photos: Path, tmp_path: Path) -> None:
+    """Two outputs over the same photographs do not get into each other's way, and nothing is written elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("home", "tmp", "cwd"):
+        (elsewhere / name).mkdir(parents=True)
+    fonts = {"MPLCONFIGDIR": str(tmp_path / "fonts")}  # Keras imports Matplotlib where it is installed
+    places = {"HOME": str(elsewhere / "home"), "TMPDIR": str(elsewhere / "tmp"), "PYTHONPATH": str(Path.cwd())}
+    before = contents(photos)
+    runs = [
+        subprocess.Popen(
+            annotate_command(photos, "-o", tmp_path / output, "-j", 2),
+            env=environment() | places | fonts,
+            cwd=elsewhere / "cwd",
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for output in ("one", "other")
+    ]
+    for run in runs:
+        _, said = run.communicate(timeout=240)
+        assert run.returncode == 0, said
+    assert_same_tables(tmp_path / "one", tmp_path / "other")
+    assert contents(photos) == before
+    assert contents(elsewhere) == {}
+    assert {"one", "other", "elsewhere", "photos"} >= {place.name for place in tmp_path.iterdir()} - {"fonts"}
