@@ -36,6 +36,8 @@ _NOT_READ = {
     "WMF": "WMF is a drawing, not a photograph",
 }
 _SUFFIXES_NOT_READ = {"heic": "HEIC", "heif": "HEIC", "eps": "EPS", "ps": "EPS", "wmf": "WMF", "emf": "WMF"}
+_SHRUNK = ("JPEG", "MPO")
+"""Formats that are decoded at the size that is needed."""
 _ONLY_HEADER = ("JPEG", "PNG", "TIFF", "JPEG2000", "BMP", "PPM", "AVIF", *(("HEIF",) if _READS_HEIC else ()))
 """Formats of which opening an image reads the header and no more."""
 
@@ -57,20 +59,21 @@ class Photograph:
 def read_photograph(file: ImageSource, max_pixels: int, enough: int) -> Photograph:
     """Read and decode ``file``. JPEGs are decoded at the smallest DCT scale whose long side is at least ``enough``.
 
-    Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, known from the header
-    and not decoded).
+    Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, as a rule known from the
+    header and not decoded, or more than there is memory for).
     """
-    with _explained(file), _at_most(max_pixels, file), _opened(file) as (image, (width, height)):
+    with _explained(file), _at_most(max_pixels, file), _opened(file) as (image, full):
         if image.format in _NOT_READ:
             raise ImageError(Status.UNREADABLE, _NOT_READ[image.format])
-        if width * height > max_pixels:
-            raise ImageError(
-                Status.TOO_LARGE, f"{width} x {height} pixels are more than --max-pixels {max_pixels}", width, height
-            )
-        if image.format in ("JPEG", "MPO"):
+        width, height = full or image.size
+        _check_size(width, height, max_pixels)
+        if image.format in _SHRUNK:
             shrink = max(1.0, max(width, height) / enough)
             image.draft("L", (math.ceil(width / shrink), math.ceil(height / shrink)))
         image.load()
+        if not full and image.format not in _SHRUNK:
+            width, height = image.size  # a HEIC may turn out larger, or smaller, than its header says
+            _check_size(width, height, max_pixels)
         orientation, taken_at = orientation_and_moment(image)
         gray = np.ascontiguousarray(_upright(_gray(image), orientation))
     if orientation >= 5:
@@ -83,11 +86,12 @@ def read_picture(file: ImageSource, least: float = 1.0) -> tuple[Image.Image, fl
 
     That is 1, or for JPEGs anything from ``least`` up. Raises ImageError.
     """
-    with _explained(file), _opened(file) as (image, (width, height)):
-        if least < 1 and image.format in ("JPEG", "MPO"):
+    with _explained(file), _opened(file) as (image, full):
+        width, height = full or image.size
+        if least < 1 and image.format in _SHRUNK:
             image.draft(None, (math.ceil(width * least), math.ceil(height * least)))
         image.load()
-        scale = image.width / width
+        scale = image.width / width if full or image.format in _SHRUNK else 1.0
         orientation, _ = orientation_and_moment(image)
         shown = _flat(image) if image.mode not in ("I", "F", "LAB") and image.mode[:2] != "I;" else None
         pixels = np.asarray(shown.convert("RGB")) if shown else np.dstack([_gray(image)] * 3)
@@ -105,12 +109,16 @@ def _at_most(pixels: int, file: ImageSource) -> Iterator[None]:
         yield
     except Image.DecompressionBombError as error:
         Image.MAX_IMAGE_PIXELS = None
-        width, height = _size_in_header(file)
-        size = f"{width} x {height} pixels are" if width * height > pixels else "it has, or an image within it,"
-        reason = f"{size} more than --max-pixels {pixels}"
-        raise ImageError(Status.TOO_LARGE, reason, width or None, height or None) from error
+        _check_size(*_size_in_header(file), pixels)
+        raise ImageError(Status.TOO_LARGE, f"an image within it has more than --max-pixels {pixels}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = None
+
+
+def _check_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        reason = f"{width} x {height} pixels are more than --max-pixels {most}"
+        raise ImageError(Status.TOO_LARGE, reason, width, height)
 
 
 def _size_in_header(file: ImageSource) -> tuple[int, int]:
@@ -123,8 +131,8 @@ def _size_in_header(file: ImageSource) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(file: ImageSource) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
-    """The image, of which the header has been read, and the (width, height) of the full photograph."""
+def _opened(file: ImageSource) -> Iterator[tuple[Image.Image, tuple[int, int] | None]]:
+    """The image, of which the header has been read; and of what the image previews, the (width, height)."""
     with file.open("rb") as stream:
         if not stream.read(1):
             raise ImageError(Status.UNREADABLE, "the file is empty")
@@ -137,7 +145,7 @@ def _opened(file: ImageSource) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
                 yield image, size
         else:
             with Image.open(stream) as image:
-                yield image, image.size
+                yield image, None
 
 
 @contextmanager

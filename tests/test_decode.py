@@ -8,6 +8,7 @@ import sys
 import zlib
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -179,6 +180,21 @@ def test_an_image_larger_than_its_header_says_is_refused(name: str, tmp_path: Pa
     assert (refused.value.status, refused.value.width) == (Status.TOO_LARGE, None)
 
 
+def test_a_heic_counts_as_it_is_decoded(tmp_path: Path) -> None:
+    """A HEIC that turns out larger than its header says, found by fuzzing, has the size that it turns out to have."""
+    stream = io.BytesIO()
+    Image.linear_gradient("L").resize((40, 30)).save(stream, "HEIF")
+    encoded = bytearray(stream.getvalue())
+    across = encoded.index(b"clap") + 4 + 16
+    encoded[across : across + 4] = struct.pack(">i", -1000)  # the part to be shown lies beside the image
+    (tmp_path / "a.heic").write_bytes(encoded)
+    photograph = read_photograph(tmp_path / "a.heic", 10_000, 4096)
+    assert (photograph.height, photograph.width) == photograph.gray.shape == (30, 64)
+    assert read_picture(tmp_path / "a.heic", 0.5)[1] == 1
+    with pytest.raises(ImageError, match="64 x 30 pixels are more"):
+        read_photograph(tmp_path / "a.heic", 1500, 4096)
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "jp2", "bmp", "ppm", "avif", "heic"])
 def test_exactly_as_many_pixels_as_allowed(suffix: str, tmp_path: Path) -> None:
     """--max-pixels itself is not too many, and one more is, with the size of the image."""
@@ -207,6 +223,21 @@ def test_vanished_file_says_so(tmp_path: Path) -> None:
     """A file that is gone between walk and read is unreadable, and says why."""
     with pytest.raises(ImageError, match="vanished"):
         read_photograph(tmp_path / "gone.jpg", MANY, 640)
+
+
+class Vanishing(type(Path())):
+    """A file that can be opened, and is gone when it is looked at again."""
+
+    def stat(self, **_: object) -> NoReturn:
+        """Raise what a file that is gone does."""
+        raise FileNotFoundError(str(self))
+
+
+def test_file_that_vanishes_while_it_is_read(tmp_path: Path) -> None:
+    """A file that is no image, and goes before that can be explained, is unreadable."""
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="not an image"):
+        read_photograph(Vanishing(tmp_path / "a.jpg"), MANY, 640)
 
 
 def test_files_that_break_readers(shared_data: Path) -> None:
