@@ -1,11 +1,12 @@
 """Each face as a small picture in a folder of its emotion, for a person to look through and to put right."""
 
+import os
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from batch.files import replacing, writing
+from batch.files import write_picture
 from batch.names import from_text
 from batch.outcome import Outcome
 from batch.roots import picture_place
@@ -29,12 +30,6 @@ class CropFiles:
         for number, index in enumerate(outcome.largest_first):
             name = photograph.with_name(f"{photograph.name}.{number}.png")
             emotion = self._labels[int(outcome.probabilities[index].argmax())]
-            if not any((self._folder / from_text(label) / name).exists() for label in self._labels):
-                self._write(outcome.crops[index], self._folder / from_text(emotion) / name)
-
-    @staticmethod
-    def _write(crop: np.ndarray, file: Path) -> None:
-        with writing(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as unfinished:
-                Image.fromarray(crop).save(unfinished, format="png")
+            if not any(os.path.lexists(self._folder / from_text(label) / name) for label in self._labels):
+                crop = Image.fromarray(outcome.crops[index])
+                write_picture(self._folder / from_text(emotion) / name, partial(crop.save, format="png"))

@@ -1,12 +1,13 @@
 """Copies of the photographs with their faces boxed, labelled and upright, for a person to look at."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from batch.decode import read_picture
-from batch.files import replacing, writing
+from batch.files import write_picture
 from batch.outcome import FAILED, Box, ImageError, Outcome
 from batch.roots import image_source, picture_place
 
@@ -50,10 +51,7 @@ class DrawnCopies:
         suffix = file.suffix.lower()
         if suffix not in _WRITTEN_AS:
             file = file.with_name(f"{file.name}.png")
-        with writing(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as unfinished:
-                picture.save(unfinished, format=_WRITTEN_AS.get(suffix, "PNG"), quality=_QUALITY)
+        write_picture(file, partial(picture.save, format=_WRITTEN_AS.get(suffix, "PNG"), quality=_QUALITY))
 
     def _label(self, outcome: Outcome, index: int) -> Label:
         if outcome.probabilities is None:

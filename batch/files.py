@@ -1,6 +1,7 @@
 """Write files so that a reader, or a power cut, never meets half of one."""
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch.errors import OutputError
+
+log = logging.getLogger("annotate.files")
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A temporary file beside ``path`` to write to, which is put in its place once it is whole."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name[-60:]}.unfinished")  # a name may have 255 bytes, four a character
     try:
         with new_file(unfinished) as file:
             yield file
@@ -49,6 +52,22 @@ def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         flush(path.parent)
+
+
+def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` write a temporary file and put it in the place of ``path``, in a folder made for it.
+
+    A picture that cannot have this name is left out, with a warning: names in archives are as long as they like.
+    """
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as file:
+                write(file)
+    except OutputError as error:
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG):
+            raise
+        log.warning("no picture, as its name would be too long: %s", path)
 
 
 def flush(path: Path) -> None:

@@ -52,6 +52,9 @@ def annotation_settings(
         if given not in known:
             raise UsageError(f"expected one of {', '.join(known)}, received {given!r}", name)
     own_model = DETECTOR_MODEL if detector == "cnn" else None
+    for name, written in (("--output", output), ("--crops", crops), ("--draw", draw)):
+        if written and written.parts and written.parts[0].endswith(":"):  # a Path has lost the second slash
+            raise UsageError(f"expected a folder, received the URL {written}; copy from a folder afterwards.", name)
     found_by = DetectorSettings(
         detector, detect_size, face_threshold, detector_model.absolute() if detector_model else own_model
     )

@@ -1,5 +1,6 @@
 """Copies of photographs with boxes and labels."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,22 @@ def test_other_formats_become_png(tmp_path: Path, command: Run) -> None:
     for folder in (tmp_path / "photos" / "drawn", tmp_path):
         done = command(tmp_path / "photos", "-o", tmp_path / "out", "--draw", folder)
         assert (done.returncode, "lie within" in done.stderr) == (2, True)
+
+
+def test_names_that_are_too_long_cost_their_pictures_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A name as long as the disk allows has its copy; one that it cannot hold, or with a crop's number, has none."""
+    longest = f"{'写' * 83}ab.jpg"
+    packed = f"{'d' * 300}.jpg"
+    assert len(longest.encode()) == 255
+    (tmp_path / "photos").mkdir()
+    astronaut().save(tmp_path / "photos" / longest)
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as members:
+        for name in (packed, "short.jpg"):
+            members.write(tmp_path / "photos" / longest, name)
+    roots = (str(archive), str(tmp_path / "photos"))
+    annotate_here(archive, tmp_path / "out", roots=roots, draw=tmp_path / "drawn", crops=tmp_path / "crops")
+    assert list(tables(tmp_path / "out")[0]["status"]) == ["ok", "ok", "ok"]
+    assert {file.name for file in (tmp_path / "drawn").rglob("*.*g")} == {longest, "short.jpg"}
+    assert {file.name for file in (tmp_path / "crops").rglob("*.*g")} == {"short.jpg.0.png"}
+    assert caplog.text.count("too long") == 3

@@ -36,6 +36,9 @@ def test_python_raises_what_the_command_says(photos: Path, tmp_path: Path) -> No
         annotate(photos, output=tmp_path / "out", detector="haar")
     with pytest.raises(UsageError, match="at least one folder"):
         annotate(output=tmp_path / "out")
+    for option in ("output", "crops", "draw"):
+        with pytest.raises(UsageError, match="expected a folder, received the URL s3:/b/p"):
+            annotate(photos, **{"output": tmp_path / "out", option: "s3://b/p"})
     with pytest.raises(TypeError, match="detekt_size"):
         annotate(photos, output=tmp_path / "out", detekt_size=640)
     assert not (tmp_path / "out" / "faces.parquet").exists()
