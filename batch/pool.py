@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import islice
@@ -20,6 +21,9 @@ CHUNK = 4
 
 _WAVE = 16
 """Chunks per worker that are in flight at most, which bounds memory however slow the consumer is."""
+
+# What a run that is interrupted has done beyond what it has recorded is done again, which is no news for anybody.
+warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", module="joblib")
 
 Work = Callable[[list[Found], WorkerSettings], list[Outcome]]
 

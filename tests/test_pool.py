@@ -4,6 +4,8 @@ import os
 import re
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -42,6 +44,23 @@ def test_outcomes_keep_the_order_of_the_images(jobs: int) -> None:
     """The order never depends on timing."""
     outcomes = annotate_images(images(100), WorkerSettings(), jobs, uneven)
     assert [outcome.found for outcome in outcomes] == images(100)
+
+
+def test_an_interrupted_run_does_not_tell_of_its_tasks(photos: Path) -> None:
+    """A run that ends while its workers are ahead of it prints nothing of joblib's."""
+    program = """
+import sys, time
+from batch.outcome import Found, Key
+from batch.pool import annotate_images
+from batch.settings import WorkerSettings
+images = [Found(Key(sys.argv[1], "no.jpg"), number, 1) for number in range(40)]
+outcomes = annotate_images(images, WorkerSettings(), 2)
+print(next(outcomes).status)
+time.sleep(1)
+outcomes.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program, photos], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("unreadable\n", "")
 
 
 def test_a_crash_costs_its_image_alone() -> None:
