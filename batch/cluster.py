@@ -13,8 +13,9 @@ from joblib import parallel_config, register_parallel_backend
 from joblib._dask import DaskDistributedBackend
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from batch.errors import ClusterError, RootError
+from batch.errors import ClusterError, DetectorError, RootError
 from batch.roots import open_root
+from batch.settings import DetectorSettings
 
 _PATIENCE = 10
 """Seconds that scheduler and workers have to answer."""
@@ -48,7 +49,7 @@ class _SurvivingBackend(DaskDistributedBackend):
 
 
 @contextmanager
-def cluster_workers(address: str, roots: tuple[Path | str, ...]) -> Iterator[int]:
+def cluster_workers(address: str, roots: tuple[Path | str, ...], detector: DetectorSettings) -> Iterator[int]:
     """Let joblib use the workers of the Dask scheduler at ``address``; gives how many there are.
 
     Raises ClusterError if none answer, or one of them cannot do the work.
@@ -59,18 +60,18 @@ def cluster_workers(address: str, roots: tuple[Path | str, ...]) -> Iterator[int
     except (OSError, ValueError) as error:
         raise ClusterError(f"No Dask scheduler answers at {address}: {error}") from error
     with client:
-        workers = _checked(client, address, roots)
+        workers = _checked(client, address, roots, detector)
         with parallel_config(backend="surviving_dask", client=client):
             yield workers
 
 
-def _checked(client: Client, address: str, roots: tuple[Path | str, ...]) -> int:
+def _checked(client: Client, address: str, roots: tuple[Path | str, ...], detector: DetectorSettings) -> int:
     try:
         client.wait_for_workers(1, timeout=_PATIENCE)
     except TimeoutError as error:
         raise ClusterError(f"The scheduler at {address} has no workers. Start some: dask worker {address}") from error
     seen = {root.name: root.landmark() for root in map(open_root, roots)}
-    answers = client.run(_problem, seen, version("emotion-annotate"), on_error="return")
+    answers = client.run(_problem, seen, version("emotion-annotate"), detector, detector.identity(), on_error="return")
     for worker, answer in answers.items():
         if answer is not None:
             install = ". Install emotion-annotate there, too" if isinstance(answer, ModuleNotFoundError) else ""
@@ -81,14 +82,16 @@ def _checked(client: Client, address: str, roots: tuple[Path | str, ...]) -> int
     return len(answers)
 
 
-def _problem(seen: dict[str, str], expected: str) -> str | None:
+def _problem(seen: dict[str, str], expected: str, detector: DetectorSettings, identity: dict[str, Any]) -> str | None:
     """Why this worker cannot do the work; ``seen`` has a landmark of each root."""
     if multiprocessing.current_process().name == "MainProcess":
         return "nobody would start it again after a crash, as it runs with --no-nanny"
     if version("emotion-annotate") != expected:
         return f"it has version {version('emotion-annotate')} of emotion-annotate, and not {expected}"
     try:
+        if detector.identity() != identity:
+            return f"its {detector.model} is another file"
         hidden = [root for root, landmark in seen.items() if not open_root(root).sees(landmark)]
-    except RootError as error:
+    except (DetectorError, RootError) as error:
         return str(error).rstrip(".")
     return f"it does not see the photographs in {hidden[0]}. Perhaps its disk is not mounted there" if hidden else None

@@ -26,7 +26,7 @@ class Detector(Protocol):
 def build_detector(settings: DetectorSettings) -> Detector:
     """Build the detector that ``settings`` name; raises DetectorError if that cannot be done."""
     if settings.name == "cascade":
-        return Cascade()
+        return Cascade(settings.model_file() if settings.model else None)
     if settings.name == "cnn":
         return Cnn(settings.model_file())
     if settings.name == "yunet":

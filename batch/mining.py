@@ -8,6 +8,7 @@ import numpy as np
 from batch.boxes import as_box, overlaps
 from batch.crop import cut_patches, verifier_crops
 from batch.decode import read_photograph
+from batch.glance import cells
 from batch.settings import WorkerSettings
 from batch.worker import shared_detector, shrunken
 
@@ -46,6 +47,18 @@ def mine_photograph(
     across = gray.shape[1] / photograph.width
     crops = verifier_crops(cut_patches(gray, [as_box(box * across) for box in boxes]))
     return MinedPhotograph(path, boxes, crops, fit, np.arange(len(boxes)) < len(proposals))
+
+
+def mine_windows(root: Path, path: str, settings: WorkerSettings) -> tuple[np.ndarray, np.ndarray]:
+    """What a glance at what the detector proposes sees, (N, 20, 20) uint8, and what the verifier does, (N, 48, 48).
+
+    Raises ImageError if the photograph cannot be read.
+    """
+    gray = read_photograph(root / path, settings.max_pixels, settings.enough).gray
+    seen = shrunken(gray, settings.detector.detect_size)
+    boxes = np.array([box[:4] for box in shared_detector(settings.detector).detect(seen)]).reshape(-1, 4)
+    crops = verifier_crops(cut_patches(gray, [as_box(box * gray.shape[1] / seen.shape[1]) for box in boxes]))
+    return cells(seen, boxes), crops
 
 
 def _shifted(boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:

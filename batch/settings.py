@@ -7,7 +7,7 @@ from typing import Any
 
 from batch.errors import DetectorError
 
-DETECTOR_VERSION = 5
+DETECTOR_VERSION = 6
 """Raised whenever the same settings would give other boxes."""
 
 THRESHOLDS = {"cascade": 0.62, "cnn": 0.62, "yunet": 0.6}
@@ -32,7 +32,7 @@ class DetectorSettings:
     face_threshold: float | None = None
     """Least probability that a box holds a face; None for the detector's own."""
     model: Path | None = None
-    """The file that ``cnn`` and ``yunet`` need."""
+    """The file that ``cnn`` and ``yunet`` need; of the cascade the network that glances at its windows, if any."""
 
     @property
     def threshold(self) -> float:
@@ -50,11 +50,11 @@ class DetectorSettings:
         return 3 if self.name == "cnn" else 0
 
     def model_file(self) -> Path:
-        """The file that ``cnn`` and ``yunet`` need; raises DetectorError if there is none."""
+        """The detector's file; raises DetectorError if there is none."""
         if self.model is None:
             raise DetectorError(f"No detector model given. {MODEL_ORIGINS[self.name]}")
         if not self.model.is_file():
-            raise DetectorError(f"No detector model at {self.model}. {MODEL_ORIGINS[self.name]}")
+            raise DetectorError(f"No detector model at {self.model}. {MODEL_ORIGINS.get(self.name, '')}".strip())
         return self.model
 
     def identity(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class DetectorSettings:
             "face_threshold": self.threshold,
             "version": DETECTOR_VERSION,
         }
-        if self.name in MODEL_ORIGINS:
+        if self.model or self.name in MODEL_ORIGINS:
             identity["model"] = hashlib.sha256(self.model_file().read_bytes()).hexdigest()
         return identity
 

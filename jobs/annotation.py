@@ -25,7 +25,7 @@ from batch.settings import DetectorSettings, WorkerSettings
 from batch.snapshot import Snapshot, known_images, read_snapshot
 from batch.walk import WalkSettings
 from jobs.run_report import RunReport
-from model.bundle import EMOTION_MODEL, FACE_MODEL, ModelCard, read_card
+from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
 from model.labels import NEUTRAL
 
@@ -44,7 +44,7 @@ class AnnotationSettings:
     model: Path = EMOTION_MODEL
     device: str = "auto"
     without_neutral: bool = False
-    worker: WorkerSettings = WorkerSettings(DetectorSettings())
+    worker: WorkerSettings = WorkerSettings(DetectorSettings(model=GLANCE_MODEL))
     walk: WalkSettings = WalkSettings()
     cluster: str | None = None
     """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
@@ -153,7 +153,7 @@ class AnnotationJob:
         first = next(stream, None)
         if first is None:
             return
-        with _cluster(settings.cluster, settings.roots) if settings.cluster else nullcontext(settings.jobs) as jobs:
+        with _cluster(settings.cluster, settings) if settings.cluster else nullcontext(settings.jobs) as jobs:
             yield from annotate_images(itertools.chain([first], stream), settings.worker, jobs)
 
     def _emotions(self, outcome: Outcome) -> list[str]:
@@ -202,13 +202,13 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
         yield job
 
 
-def _cluster(address: str, roots: tuple[Path | str, ...]) -> AbstractContextManager[int]:
+def _cluster(address: str, settings: AnnotationSettings) -> AbstractContextManager[int]:
     """Import Dask, which few need; raises ClusterError if it is missing."""
     try:
         from batch.cluster import cluster_workers
     except ModuleNotFoundError as error:
         raise ClusterError(f"{error}. Install the extra: pip install 'emotion-annotate[cluster]'") from error
-    return cluster_workers(address, roots)
+    return cluster_workers(address, settings.roots, settings.worker.detector)
 
 
 def _check_labels(card: ModelCard) -> None:

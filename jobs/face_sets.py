@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from batch.mining import MinedPhotograph, mine_photograph
+from batch.mining import MinedPhotograph, mine_photograph, mine_windows
 from batch.outcome import ImageError
 from batch.settings import DetectorSettings, WorkerSettings
 from model.errors import DataError
@@ -78,6 +78,18 @@ def _mine(
         for name in ("boxes", "crops", "fit", "proposed")
     ]
     return MinedPhotograph(path, *columns)
+
+
+def windows(root: Path, paths: list[str], jobs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What a glance and the verifier see of all that the cascade proposes, photograph by photograph."""
+    return iter(Parallel(jobs, return_as="generator")(delayed(_windows)(root, path) for path in paths))
+
+
+def _windows(root: Path, path: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return mine_windows(root, path, WorkerSettings())
+    except ImageError as error:
+        raise DataError(f"{root / path}: {error.reason}.") from error
 
 
 def _to_train_on(mined: MinedPhotograph) -> np.ndarray:

@@ -9,7 +9,7 @@ from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
 from batch.walk import WalkSettings
 from jobs.annotation import AnnotationSettings
 from jobs.devices import Device
-from model.bundle import DETECTOR_MODEL, EMOTION_MODEL
+from model.bundle import EMOTION_MODEL, SHIPPED_DETECTORS
 
 
 class UsageError(ValueError):
@@ -51,13 +51,12 @@ def annotation_settings(
     for name, given, known in (("--detector", detector, THRESHOLDS), ("--device", device, list(Device))):
         if given not in known:
             raise UsageError(f"expected one of {', '.join(known)}, received {given!r}", name)
-    own_model = DETECTOR_MODEL if detector == "cnn" else None
+    own_model = SHIPPED_DETECTORS.get(detector)
+    given_model = detector_model.absolute() if detector_model and detector != "cascade" else None
     for name, written in (("--output", output), ("--crops", crops), ("--draw", draw)):
         if written and written.parts and written.parts[0].endswith(":"):  # a Path has lost the second slash
             raise UsageError(f"expected a folder, received the URL {written}; copy from a folder afterwards.", name)
-    found_by = DetectorSettings(
-        detector, detect_size, face_threshold, detector_model.absolute() if detector_model else own_model
-    )
+    found_by = DetectorSettings(detector, detect_size, face_threshold, given_model or own_model)
     return AnnotationSettings(
         roots=_distinct(roots),
         output=output,

@@ -123,9 +123,9 @@ def face_verifier(
     photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
     boxes: Annotated[Path, typer.Option(help="JSON: path below PHOTOS to width, height and boxes_xywh.")],
     faces: Annotated[Path | None, typer.Option(help="fer2013.csv: further faces, compressed or not.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model to write; NAME.json comes beside it.")] = Path(
-        "faces.keras"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Model to write; NAME.glance.onnx and NAME.json come beside it.")
+    ] = Path("faces.keras"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the crops, each in another variant.")] = 12,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 128,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak of the one-cycle schedule.")] = 0.05,
@@ -138,6 +138,9 @@ def face_verifier(
     """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces."""
     start_logging(log_format)
     with exit_codes():
+        from model.extras import require_training_packages
+
+        require_training_packages("matplotlib", "onnx")
         from jobs.train_faces import FaceTraining, train_faces
         from model.training import TrainingSettings
 

@@ -16,6 +16,7 @@ from batch.settings import DetectorSettings
 from batch.verification import merged
 from jobs.face_figures import ValidatedPhotograph, draw_figures
 from jobs.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
+from jobs.train_glance import train_and_export
 from model.bundle import DETECTOR_MODEL, save_bundle
 from model.crops import LabelledCrops
 from model.face_network import FACE_LABELS, calibrated_network
@@ -56,7 +57,7 @@ class FaceTraining:
 
 
 def train_faces(job: FaceTraining) -> None:
-    """Mine, train, calibrate and measure on the photographs held out, save, draw.
+    """Mine, train, calibrate and measure on the photographs held out, teach the glance, save, draw.
 
     Raises DataError if the photographs or the boxes lack what is needed.
     """
@@ -72,8 +73,11 @@ def train_faces(job: FaceTraining) -> None:
         training, validation, job.settings, checkpoint, (EpochLog(job.output.with_suffix(".csv")),)
     )
     network, photographs = _calibrated(trained, held_out, known)
+    paths, others = split(list(known), job.held_out, job.settings.seed)
+    glance = job.output.with_suffix(".glance.onnx")
     facts = {
         "validation": _figures(photographs),
+        "glance": train_and_export(job.photographs, paths, others, network, glance, job.jobs, job.settings.seed),
         "training": {
             "photographs": len(mined),
             "crops": len(training),

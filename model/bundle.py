@@ -15,7 +15,10 @@ from model.files import write_atomically
 SHIPPED = Path(__file__).parent / "weights"
 EMOTION_MODEL = SHIPPED / "emotions.keras"
 FACE_MODEL = SHIPPED / "faces.keras"
+GLANCE_MODEL = FACE_MODEL.with_suffix(".glance.onnx")
 DETECTOR_MODEL = SHIPPED / "detector.onnx"
+SHIPPED_DETECTORS = {"cascade": GLANCE_MODEL, "cnn": DETECTOR_MODEL}
+"""What detectors need of ours, by their names."""
 
 
 @dataclass(frozen=True)

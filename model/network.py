@@ -117,9 +117,11 @@ def _in_float32(layer: keras.Layer) -> keras.Layer:
     return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
 
-def normalised_conv(x: keras.KerasTensor, width: int, kernel: int = 3, strides: int = 1) -> keras.KerasTensor:
+def normalised_conv(
+    x: keras.KerasTensor, width: int, kernel: int = 3, strides: int = 1, padding: str = "same"
+) -> keras.KerasTensor:
     """A convolution without bias, batch-normalised."""
-    conv = layers.Conv2D(width, kernel, strides, padding="same", use_bias=False, kernel_initializer="he_normal")
+    conv = layers.Conv2D(width, kernel, strides, padding=padding, use_bias=False, kernel_initializer="he_normal")
     return layers.BatchNormalization(momentum=0.95, name=conv.name + _NORM)(conv(x))
 
 

@@ -14,6 +14,7 @@ from model.files import write_atomically
 
 _OPSET, _IR = 13, 8
 """Versions of the operators and of the file's form, old enough for OpenCV 4.12."""
+_PADDINGS = {"same": "SAME_UPPER", "valid": "VALID"}
 
 
 def export_onnx(network: keras.Model, file: Path) -> None:
@@ -74,7 +75,7 @@ class _Graph:
         names = [self._weight(f"{layer.name}_kernel", kernel)]
         names += [self._weight(f"{layer.name}_bias", values) for values in bias]
         attributes = {"kernel_shape": kernel.shape[2:], "strides": layer.strides, "group": groups}
-        self._node("Conv", [*inputs, *names], layer.name, auto_pad="SAME_UPPER", **attributes)
+        self._node("Conv", [*inputs, *names], layer.name, auto_pad=_PADDINGS[layer.padding], **attributes)
 
     def _weight(self, name: str, values: Any) -> str:
         self.weights.append(numpy_helper.from_array(np.asarray(values, np.float32), name))

@@ -13,7 +13,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from batch.settings import DetectorSettings, WorkerSettings
 from jobs.annotation import AnnotationSettings, annotation_job
 from jobs.run_report import RunReport
 
@@ -82,8 +81,7 @@ def environment() -> dict[str, str]:
 
 def annotate_here(root: Path | str, output: Path, **changes: object) -> RunReport:
     """Run the job in this process, with one worker unless ``changes`` to the settings say otherwise."""
-    detector = DetectorSettings()
-    settings = AnnotationSettings(roots=(root,), output=output, worker=WorkerSettings(detector))
+    settings = AnnotationSettings(roots=(root,), output=output)
     report = RunReport()
     with report, annotation_job(_changed(settings, changes), report) as job:
         job.run()

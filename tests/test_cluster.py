@@ -23,6 +23,8 @@ from conftest import (
 )
 from distributed import Client
 
+from model.bundle import DETECTOR_MODEL, GLANCE_MODEL
+
 PROGRAM = Path(sys.executable).with_name("dask")
 CRASHING = """
 import batch.worker as worker, os
@@ -160,6 +162,20 @@ def test_workers_that_cannot_do_the_work(
     assert done.returncode == 5, done.stderr
     assert wrong in done.stderr
     assert not (tmp_path / "out" / "images.parquet").exists()
+
+
+def test_workers_with_another_detector(cluster: Cluster, photos: Path, tmp_path: Path) -> None:
+    """Neither a detector's file that a worker lacks nor another one in its place spoils the run."""
+    cluster.add(1, "--nthreads", "1")
+    shutil.copy(DETECTOR_MODEL, tmp_path / "own.onnx")
+    own = Path("/proc/self/cwd/own.onnx")  # another file in each process
+    command = annotate_command(photos, "-o", tmp_path / "out", "--cluster", cluster.address)
+    command += ["--detector", "cnn", "--detector-model", str(own)]
+    for there, wrong in ((None, f"No detector model at {own}"), (GLANCE_MODEL, f"its {own} is another file")):
+        if there:
+            shutil.copy(there, tmp_path / "cluster" / "own.onnx")
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment())
+        assert (done.returncode, wrong in done.stderr) == (5, True), done.stderr
 
 
 def test_no_cluster(command: Run, photos: Path, tmp_path: Path, cluster: Cluster) -> None:

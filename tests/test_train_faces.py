@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import astronaut
 from training_runs import kill_when, known_photographs, train
 
+from batch.detectors.cascade import Cascade
 from model.bundle import load_network, read_card
 
 OUTPUTS = ("whole", "faces")
@@ -27,6 +29,9 @@ def test_training_leaves_a_model_and_its_pictures(tmp_path: Path) -> None:
     assert pictures == {"precision-recall", "recall-by-size", "false-positives", "misses"}
     assert "proposing" in done.stderr
     assert list(tmp_path.glob("*.npz")) == []
+    assert 0 < facts["glance"]["share_that_passes"] <= 1
+    gray = np.asarray(astronaut().convert("L"))
+    assert set(Cascade(tmp_path / "faces.glance.onnx").detect(gray)) < set(Cascade().detect(gray))
 
 
 def test_a_killed_training_goes_on(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from batch.boxes import as_box, strongest
 from batch.errors import DetectorError
+from batch.glance import Glance
 from batch.outcome import Box
 
 
@@ -15,8 +16,9 @@ class Cascade:
     """OpenCV's frontal Haar cascade ``alt2`` (Lienhart and Maydt 2002) without its last stages.
 
     The last stages are the ones that reject most faces, and the slowest. Without them the cascade proposes more faces
-    in less time, and many windows without one: a verifier has to tell them apart. The score of a box is the sum of
-    the last stage's votes squashed to 0-1, which ranks boxes but is no probability.
+    in less time, and many windows without one: most of them go at a glance, and a verifier has to tell the others
+    apart. The score of a box is the sum of the last stage's votes squashed to 0-1, which ranks boxes but is no
+    probability.
     """
 
     STAGES = 12
@@ -30,7 +32,9 @@ class Cascade:
     MOST = 1 / 2
     """Boxes at most, those with most votes, per pixel of the long side of the image that the detector sees."""
 
-    def __init__(self) -> None:
+    def __init__(self, glance: Path | None = None) -> None:
+        """Load the cascade, and the network that glances at its windows; without one all are proposed."""
+        self._glance = Glance(glance) if glance else None
         file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
         self._cascade = _shortened(file, self.STAGES)
 
@@ -47,6 +51,8 @@ class Cascade:
             return []
         boxes, votes = np.asarray(windows, float), np.asarray(sums, float).ravel()
         kept = strongest(boxes, votes, self.OVERLAP)[: round(max(gray.shape) * self.MOST)]
+        if self._glance:
+            kept = kept[self._glance.likely(gray, boxes[kept])]
         return [as_box(boxes[index], float(1 / (1 + np.exp(-votes[index])))) for index in kept]
 
 

@@ -19,13 +19,14 @@ from batch.settings import DetectorSettings
 from batch.worker import find_faces, shared_detector
 from jobs.face_batches import VERIFIED_AT_A_TIME, verify_faces
 from jobs.face_sets import KnownFaces, read_boxes, split
-from model.bundle import DETECTOR_MODEL, FACE_MODEL, read_card
+from model.bundle import DETECTOR_MODEL, FACE_MODEL, GLANCE_MODEL, read_card
 from model.inference import Classifier
 
 WAYS = {
-    "cascade, fast": DetectorSettings(detect_size=480),
-    "cascade, default": DetectorSettings(),
-    "cascade, thorough": DetectorSettings(detect_size=960, face_threshold=0.75),
+    "cascade, fast": DetectorSettings(detect_size=480, model=GLANCE_MODEL),
+    "cascade, default": DetectorSettings(model=GLANCE_MODEL),
+    "cascade, every window": DetectorSettings(),
+    "cascade, thorough": DetectorSettings("cascade", 960, 0.75, GLANCE_MODEL),
     "cnn, fast": DetectorSettings("cnn", 480, model=DETECTOR_MODEL),
     "cnn, default": DetectorSettings("cnn", model=DETECTOR_MODEL),
     "cnn, thorough": DetectorSettings("cnn", 960, 0.75, model=DETECTOR_MODEL),

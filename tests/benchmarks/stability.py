@@ -16,7 +16,7 @@ from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.settings import DetectorSettings
 from batch.worker import find_faces, shared_detector
 from jobs.face_batches import VERIFIED_AT_A_TIME, verify_faces
-from model.bundle import EMOTION_MODEL, FACE_MODEL, read_card
+from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, read_card
 from model.inference import Classifier
 
 SIDES = (40, 80, 300)
@@ -26,7 +26,7 @@ MOVES = [(0, 0, 1), (SHIFT, 0, 1), (-SHIFT, 0, 1), (0, SHIFT, 1), (0, -SHIFT, 1)
 
 def faces_of(photograph: Photograph, verifier: Classifier) -> tuple[Box, ...]:
     """The faces of a photograph, as ``annotate`` finds them."""
-    settings = DetectorSettings()
+    settings = DetectorSettings(model=GLANCE_MODEL)
     boxes, crops, patches = find_faces(photograph, shared_detector(settings), settings)
     outcome = Outcome(Found(Key("", ""), 0, 0), Status.OK, boxes=tuple(boxes), crops=crops, patches=patches)
     (verified,) = verify_faces([outcome], verifier.predict, VERIFIED_AT_A_TIME, settings)
