@@ -75,12 +75,13 @@ def make_photographs(originals: list[Path], folder: Path, megapixels: float, cou
     return made
 
 
-def link(files: list[Path], folder: Path) -> None:
+def linked(files: list[Path], folder: Path) -> list[Path]:
     """Give each photograph ``LINKS`` names, each in another folder."""
-    for number in range(LINKS):
-        (folder / str(number)).mkdir(parents=True)
-        for file in files:
-            (folder / str(number) / file.name).hardlink_to(file)
+    names = [folder / str(number) / file.name for number in range(LINKS) for file in files]
+    for name, file in zip(names, files * LINKS, strict=True):
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.hardlink_to(file)
+    return names
 
 
 def annotated(folder: Path, output: Path, *options: object) -> tuple[float, float, dict[str, float]]:
@@ -150,16 +151,15 @@ def compare(folder: Path, files: list[Path], fer: str | None, compared: int, cor
     if fer:
         rows["fer"] = told(fer, FER, files[:compared])
     notes = []
-    link(files, folder / "linked")
+    names = linked(files, folder / "linked")
     for detector, model in BARE.items():
         settings = WorkerSettings(DetectorSettings(detector, model=model))
-        rows[f"{detector}: floor, {cores} jobs"] = bare = floor(files, settings, cores)
+        rows[f"{detector}: floor, {cores} jobs"] = bare = floor(names, settings, cores)
         for jobs in (1, cores):
             name = f"{detector}: annotate, {jobs} jobs"
             options = ("--detector", detector, "-j", jobs)
-            rows[name], memory, stages = steady(
-                folder / "linked", folder / f"{detector}{jobs}", LINKS * len(files), *options
-            )
+            output = folder / f"{detector}{jobs}"
+            rows[name], memory, stages = steady(folder / "linked", output, len(names), *options)
             told_stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in stages.items())
             notes.append(
                 f"{name}: {rows[name] / bare:.2f} times the floor, {memory:.0f} MB, seconds by stage {told_stages}"
