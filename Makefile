@@ -14,7 +14,7 @@ check: ## linters, types, layers
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
 test: ## all tests, and how much of the code they run
-	.venv/bin/pytest --cov=batch --cov=model --cov=jobs --cov-report=term:skip-covered
+	.venv/bin/pytest -n 2 --dist loadfile --cov=batch --cov=model --cov=jobs --cov-report=term:skip-covered
 
 quick: ## the tests that failed last, then the others, up to the first failure
 	.venv/bin/pytest --failed-first --exitfirst
