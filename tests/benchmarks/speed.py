@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -33,6 +34,9 @@ BARE = {"cascade": None, "cnn": SHIPPED_DETECTORS["cnn"]}
 
 LINKS = 8
 """Names of each photograph."""
+
+ROUNDS = 3
+"""How often ``annotate`` and the floor take turns; their medians count, as a start or a neighbour may take seconds."""
 
 FER = """
 import sys, time, cv2
@@ -134,15 +138,16 @@ def told(interpreter: str, script: str, files: list[Path]) -> float:
     return float(done.stdout.split()[-1])
 
 
-def steady(photographs: Path, output: Path, count: int, *options: object) -> tuple[float, float, dict[str, float]]:
-    """Seconds per photograph without the start-up, which a run over a quarter of them has too; peak MB, and stages.
+def steady(photographs: Path, output: Path, count: int, *options: object) -> tuple[float, str]:
+    """Seconds per photograph without the start-up, which a run over a quarter of them has too; memory and stages.
 
     A shorter run would not do: while Keras starts, the workers are ahead.
     """
     part = count // 4
     few, _, _ = annotated(photographs, output / "few", "--limit", part, *options)
     seconds, memory, stages = annotated(photographs, output / "all", *options)
-    return (seconds - few) / (count - part), memory, stages
+    told_stages = ", ".join(f"{stage} {of_stage:.1f}" for stage, of_stage in stages.items())
+    return (seconds - few) / (count - part), f"{memory:.0f} MB, seconds by stage {told_stages}"
 
 
 def compare(folder: Path, files: list[Path], fer: str | None, compared: int, cores: int) -> None:
@@ -154,16 +159,18 @@ def compare(folder: Path, files: list[Path], fer: str | None, compared: int, cor
     names = linked(files, folder / "linked")
     for detector, model in BARE.items():
         settings = WorkerSettings(DetectorSettings(detector, model=model))
-        rows[f"{detector}: floor, {cores} jobs"] = bare = floor(names, settings, cores)
-        for jobs in (1, cores):
+        bare, taken = [], {jobs: [] for jobs in (1, cores)}
+        for turn in range(ROUNDS):
+            bare.append(floor(names, settings, cores))
+            for jobs, rounds in taken.items():
+                options = ("--detector", detector, "-j", jobs)
+                rounds.append(steady(folder / "linked", folder / f"{detector}{jobs}.{turn}", len(names), *options))
+        rows[f"{detector}: floor, {cores} jobs"] = median(bare)
+        for jobs, rounds in taken.items():
             name = f"{detector}: annotate, {jobs} jobs"
-            options = ("--detector", detector, "-j", jobs)
-            output = folder / f"{detector}{jobs}"
-            rows[name], memory, stages = steady(folder / "linked", output, len(names), *options)
-            told_stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in stages.items())
-            notes.append(
-                f"{name}: {rows[name] / bare:.2f} times the floor, {memory:.0f} MB, seconds by stage {told_stages}"
-            )
+            rows[name] = median(seconds for seconds, _ in rounds)
+            of_floor = ", ".join(f"{seconds / least:.2f}" for (seconds, _), least in zip(rounds, bare, strict=True))
+            notes.append(f"{name}: {rows[name] / median(bare):.2f} times the floor ({of_floor}), {rounds[-1][1]}")
     base = rows.get("fer", rows["the script that people write"])
     print("| | s per photograph | times as fast |\n|---|---|---|")  # noqa: T201
     for name, seconds in rows.items():
