@@ -5,12 +5,12 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-import pandas as pd
 import typer
 
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
+from batch.snapshot import Annotations, read_annotations
 from jobs.annotation import annotation_job
 from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
@@ -40,13 +40,6 @@ class DetectorName(StrEnum):
     YUNET = "yunet"
 
 
-class Annotations(NamedTuple):
-    """The tables of an output."""
-
-    faces: pd.DataFrame
-    images: pd.DataFrame
-
-
 def annotate(*roots: str | Path, **options: Any) -> Annotations:
     """Do what the command does, from Python, and give the tables: ``annotate("photos", detector="cnn").faces``.
 
@@ -60,7 +53,7 @@ def annotate(*roots: str | Path, **options: Any) -> Annotations:
     settings = annotation_settings([str(root) for root in roots], **options)
     with RunReport(bar=sys.stderr.isatty()) as report, annotation_job(settings, report) as job:
         job.run()
-    return Annotations(*(pd.read_parquet(settings.output / f"{name}.parquet") for name in Annotations._fields))
+    return read_annotations(settings.output)
 
 
 @app.command(name="annotate")

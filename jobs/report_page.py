@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from batch.errors import OutputError
-from batch.snapshot import read_snapshot
+from batch.snapshot import read_annotations
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_FAILED = 200
@@ -28,9 +28,7 @@ def render(annotations: Path, anonymous: bool = False) -> str:
         from jinja2 import Environment, FileSystemLoader
     except ImportError as error:
         raise OutputError("Reports need the extra [report]: pip install 'emotion-annotate[report]'.") from error
-    if read_snapshot(annotations).identity is None:
-        raise OutputError(f"No tables in {annotations}. Run annotate first, or name its output folder.")
-    images, faces = (pd.read_parquet(annotations / f"{name}.parquet") for name in ("images", "faces"))
+    faces, images = read_annotations(annotations)
     run = annotations / "run.json"
     template = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True).get_template("report.html")
     return template.render(

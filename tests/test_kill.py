@@ -45,7 +45,8 @@ class Reader(threading.Thread):
         if file.suffix == ".csv":
             pd.read_csv(file)
         else:
-            metadata = pq.read_table(file).schema.metadata
+            with file.open("rb") as opened:  # once: given a path, pyarrow opens it twice
+                metadata = pq.read_table(opened).schema.metadata
             self.generations.add(int(metadata[b"generation"]))
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from batch.lock import hold
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.publish import finish_publishing, merged_faces, merged_images, publish
 from batch.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
-from batch.snapshot import known_images, read_snapshot
+from batch.snapshot import known_images, read_annotations, read_snapshot
 
 LABELS = ("joy", "anger")
 IDENTITY = {"schema": SCHEMA_VERSION, "model": "abc"}
@@ -193,6 +194,46 @@ def test_a_kill_while_publishing_leaves_a_pair(stop_at: int, tmp_path: Path, mon
         assert pd.read_csv(tmp_path / name, keep_default_na=False)["path"].tolist() == expected
     publish_all(tmp_path, outcome("c"))
     assert rows(tmp_path) == (["a", "b", "c"],) * 2
+
+
+def test_readers_meanwhile_get_both_tables_of_one_run(tmp_path: Path) -> None:
+    """Whoever reads while runs publish without pause gets the faces that belong to the images."""
+    publish_all(tmp_path, outcome("0"))
+    stopped = threading.Event()
+
+    def publish_on() -> None:
+        number = 0
+        while not stopped.is_set():
+            number += 1
+            publish_all(tmp_path, outcome(f"{number}", faces=1 + number % 3), dropped=(Key("/r", f"{number - 1}"),))
+
+    publisher = threading.Thread(target=publish_on)
+    publisher.start()
+    try:
+        seen = [read_annotations(tmp_path) for _ in range(200)]
+    finally:
+        stopped.set()
+        publisher.join()
+    assert all(faces["path"].unique().tolist() == images["path"].tolist() for faces, images in seen)
+    assert len({images["path"][0] for _, images in seen}) > 10
+
+
+def test_tables_that_do_not_belong_together_are_not_read(tmp_path: Path) -> None:
+    """Tables of two runs, damaged ones and none are errors that say so, with the way out."""
+    with pytest.raises(OutputError, match=r"No tables in .*Run annotate first"):
+        read_annotations(tmp_path)
+    publish_all(tmp_path, outcome("a"))
+    first = (tmp_path / "faces.parquet").read_bytes()
+    publish_all(tmp_path, outcome("b"))
+    (tmp_path / "faces.parquet").write_bytes(first)
+    with pytest.raises(OutputError, match=r"images\.parquet is generation 2"):
+        read_annotations(tmp_path)
+    (tmp_path / "other").mkdir()
+    publish_all(tmp_path / "other", outcome("a"))
+    table = tmp_path / "other" / "faces.parquet"
+    table.write_bytes(b"PAR1" + bytes(40) + table.read_bytes()[44:])
+    with pytest.raises(OutputError, match="cannot be read"):
+        read_annotations(tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", ["images.parquet", "faces.parquet"])
