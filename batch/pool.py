@@ -19,8 +19,9 @@ from batch.settings import WorkerSettings
 CHUNK = 4
 """Images that a worker takes at a time: enough to hide the hand-over, few enough to share the work evenly."""
 
-_WAVE = 16
-"""Chunks per worker that are in flight at most, which bounds memory however slow the consumer is."""
+_WAVE, _FIRST = 16, 128
+"""Chunks per worker that are in flight at most, which bounds memory however slow the consumer is; and how many it may
+always be, so that few workers, too, have enough to do while the consumer imports Keras."""
 
 # What a run that is interrupted has done beyond what it has recorded is done again, which is no news for anybody.
 warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", module="joblib")
@@ -58,7 +59,7 @@ def annotate_images(
     An image on which a worker process dies (a decoder's crash, the system's memory killer, its time is up) gets the
     status CRASHED; the other images of its chunk are done all the same. With one job nobody survives such a crash.
     """
-    for wave in _batched(_batched(images, CHUNK), _WAVE * jobs):
+    for wave in _batched(_batched(images, CHUNK), max(_WAVE * jobs, _FIRST)):
         yield from _outcomes(wave, settings, jobs, work)
 
 

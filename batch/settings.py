@@ -7,7 +7,7 @@ from typing import Any
 
 from batch.errors import DetectorError
 
-DETECTOR_VERSION = 6
+DETECTOR_VERSION = 7
 """Raised whenever the same settings would give other boxes."""
 
 THRESHOLDS = {"cascade": 0.62, "cnn": 0.62, "yunet": 0.6}

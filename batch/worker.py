@@ -105,11 +105,19 @@ def find_faces(
 
 
 def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:
-    """The image as the detector sees it; never enlarged."""
+    """The image as the detector sees it; never enlarged.
+
+    Halved first, where averages of 2 x 2 pixels are cheap: to average all pixels at once takes longer.
+    """
     rows, columns = gray.shape
     shrink = long_side / max(rows, columns)
+    if shrink >= 1:
+        return gray
     size = (max(1, round(columns * shrink)), max(1, round(rows * shrink)))
-    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink < 1 else gray)
+    while min(gray.shape[0] // size[1], gray.shape[1] // size[0]) >= 2:
+        rows, columns = (length // 2 for length in gray.shape)
+        gray = cv2.resize(gray[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))
 
 
 def _scaled(box: Box, across: float, down: float) -> Box:

@@ -133,6 +133,25 @@ def test_the_stream_of_images_is_not_read_ahead_without_bound() -> None:
     assert read < 2000
 
 
+def leave_a_trace(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+    for found in chunk:
+        Path(found.key.root, found.key.path).touch()
+    return [Outcome(found, Status.NO_FACE) for found in chunk]
+
+
+def test_workers_go_on_while_the_consumer_is_busy(tmp_path: Path) -> None:
+    """While Keras is imported, which takes as long as hundreds of images, two workers do not run out of work."""
+    found = [Found(Key(str(tmp_path), f"{number}"), number, number) for number in range(3000)]
+    outcomes = annotate_images(found, WorkerSettings(), 2, leave_a_trace)
+    next(outcomes)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 500 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    done = len(list(tmp_path.iterdir()))
+    outcomes.close()
+    assert 500 <= done < 2000
+
+
 def test_missing_files_are_outcomes_too(tmp_path: Path) -> None:
     """The real worker in a real pool gives a row for files that are gone."""
     (tmp_path / "there.jpg").touch()

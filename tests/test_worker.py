@@ -18,7 +18,7 @@ from batch.schema import image_rows
 from batch.settings import WorkerSettings
 from batch.snapshot import known_images
 from batch.walk import WalkSettings
-from batch.worker import annotate_chunk, annotate_image
+from batch.worker import annotate_chunk, annotate_image, shrunken
 
 FACE = (170, 65, 110, 110)  # where the astronaut's face is, by eye
 
@@ -69,6 +69,25 @@ def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
     """One pixel, hair-thin and tiny images are images like any other."""
     found = outcome(Image.new("L", size, 128), tmp_path / "a.png")
     assert (found.status, found.width, found.height) == (Status.NO_FACE, *size)
+
+
+@pytest.mark.parametrize("size", [(641, 200), (1279, 959), (1281, 960), (2000, 1500), (1501, 3001)])
+def test_what_the_detector_sees_is_the_photograph_made_smaller(size: tuple[int, int]) -> None:
+    """At any size: the long side as asked, the picture neither moved nor coarsened."""
+    columns, rows = size
+    gray = np.asarray(astronaut().convert("L").resize(size))
+    seen = shrunken(gray, 640)
+    shrink = 640 / max(size)
+    assert seen.shape == (max(1, round(rows * shrink)), max(1, round(columns * shrink)))
+    averaged = cv2.resize(gray, seen.shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(seen.astype(float) - averaged).mean() < 2
+    assert abs(seen.mean() - gray.mean()) < 1
+
+
+def test_a_small_photograph_is_seen_as_it_is() -> None:
+    """Nothing is enlarged."""
+    gray = np.asarray(astronaut().convert("L"))
+    assert shrunken(gray, 640) is gray
 
 
 def test_crop_beyond_the_border_repeats_it() -> None:

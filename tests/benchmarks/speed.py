@@ -32,7 +32,7 @@ ANNOTATE = "from jobs.annotate import app; app(prog_name='annotate')"
 BARE = {"cascade": None, "cnn": SHIPPED_DETECTORS["cnn"]}
 """The detectors of the floor: a glance at a cascade's windows is not detection, but sorts what was detected."""
 
-LINKS = 8
+LINKS = 12
 """Names of each photograph."""
 
 ROUNDS = 3
@@ -139,11 +139,11 @@ def told(interpreter: str, script: str, files: list[Path]) -> float:
 
 
 def steady(photographs: Path, output: Path, count: int, *options: object) -> tuple[float, str]:
-    """Seconds per photograph without the start-up, which a run over a quarter of them has too; memory and stages.
+    """Seconds per photograph without the start-up, which a run over half of them has too; memory and stages.
 
     A shorter run would not do: while Keras starts, the workers are ahead.
     """
-    part = count // 4
+    part = count // 2
     few, _, _ = annotated(photographs, output / "few", "--limit", part, *options)
     seconds, memory, stages = annotated(photographs, output / "all", *options)
     told_stages = ", ".join(f"{stage} {of_stage:.1f}" for stage, of_stage in stages.items())
