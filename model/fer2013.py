@@ -20,7 +20,7 @@ def read_fer2013(csv: Path, votes: Path | None = None) -> dict[str, LabelledCrop
     """
     table = _read_rows(csv)
     pixels = np.fromstring(" ".join(table["pixels"]), dtype=np.int16, sep=" ")
-    if pixels.size != len(table) * CROP_SIZE**2 or pixels.min() < 0 or pixels.max() > 255:
+    if pixels.size != len(table) * CROP_SIZE**2 or ((pixels < 0) | (pixels > 255)).any():
         raise DataError(
             f"{csv}: expected {CROP_SIZE}x{CROP_SIZE} gray levels 0-255 in each row of the column 'pixels'."
         )

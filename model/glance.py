@@ -26,7 +26,8 @@ def train_glance(patches: np.ndarray, faceness: np.ndarray, seed: int) -> keras.
         jit_compile=False,
     )
     likely = faceness >= _LIKELY
-    weights = np.where(likely, _SHARE * (~likely).sum() / max(1, likely.sum()), 1).astype("float32")
+    count = int(likely.sum())
+    weights = np.where(likely, _SHARE * (len(likely) - count) / max(1, count), 1).astype("float32")
     trained.fit(patches[..., None], faceness[:, None], _BATCH, _EPOCHS, sample_weight=weights, verbose=0)
     return without_normalisation(network)
 
