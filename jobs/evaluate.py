@@ -118,3 +118,7 @@ def _write(
     text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
     write_atomically(output / "metrics.json", lambda unfinished: unfinished.write_text(text, "utf-8"))
     log.info("wrote %s", output.absolute())
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate-evaluate")

@@ -34,3 +34,7 @@ def report(
 
         page = render(annotations, anonymous)
         write_durably(output, lambda file: file.write(page.encode()))
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate-report")

@@ -1,22 +1,20 @@
 """What a run has done so far: counted, timed, shown while it goes on, summed up at its end."""
 
 import logging
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from batch.errors import RootError
 from batch.outcome import FAILED, Found, Outcome, Status
 from batch.plan import Plan
+from jobs.progress_bar import NoBar, bar_for_person
 
 log = logging.getLogger("annotate.job")
 
@@ -37,14 +35,8 @@ class RunReport:
 
     def __post_init__(self) -> None:
         self._logged = self.started
-        columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} images/s, {task.fields[faces]} faces"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=Console(file=sys.stderr), disable=not self.bar, transient=True)
-        self._task = self._progress.add_task("", total=None, rate=0.0, faces=0)
+        self._progress = bar_for_person() if self.bar else NoBar()
+        self._total: int | None = None
 
     def __enter__(self) -> "RunReport":
         self._progress.start()
@@ -90,13 +82,14 @@ class RunReport:
                 yield found
 
         for read, outcome in enumerate(work(counted()), 1):
-            rate, faces = read / (time.monotonic() - self.started), self.emotions.total()
-            self._progress.update(self._task, completed=plan.found - due + read, rate=rate, faces=faces)
+            done, rate = plan.found - due + read, read / (time.monotonic() - self.started)
+            left = "" if self._total is None else f", {timedelta(seconds=round((self._total - done) / rate))} left"
+            self._progress.update(done, self._total, f"{rate:.1f} images/s, {self.emotions.total()} faces{left}")
             yield outcome
 
     def _count(self, plan: Plan) -> None:
         with suppress(RootError):  # the plan itself says so
-            self._progress.update(self._task, total=plan.count())
+            self._total = plan.count()
 
     def add(self, outcome: Outcome, emotions: Iterable[str]) -> None:
         """Count an image that is done, with the emotions of its faces."""

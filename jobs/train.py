@@ -245,3 +245,7 @@ def _parse_shares(text: str | None) -> dict[str, float]:
     except ValueError as error:
         hint = f"expected votes=P,emotion=Q, received {text!r}"
         raise typer.BadParameter(hint, param_hint="--head-shares") from error
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate-train")
