@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
-from jobs.annotation import AnnotationSettings, annotation_job
+from jobs.annotation.job import AnnotationSettings, annotation_job
+from jobs.annotation.run_report import RunReport
 from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.notebook import annotate
 from jobs.option_values import UsageError
 from jobs.options import DETECTOR_VARIABLE, LEAST, annotation_settings
-from jobs.run_report import RunReport
 
 __all__ = ["annotate", "app"]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batch.settings import DetectorSettings, WorkerSettings
-from batch.snapshot import Annotations, read_annotations
-from jobs.annotation import AnnotationSettings, annotation_job
+from batch.tables.snapshot import Annotations, read_annotations
+from jobs.annotation.job import AnnotationSettings, annotation_job
+from jobs.annotation.progress_bar import in_notebook
+from jobs.annotation.run_report import RunReport
 from jobs.devices import Device
 from jobs.log import lines_shown, native_libraries_silenced
 from jobs.options import DETECTOR_VARIABLE, annotation_settings
-from jobs.progress_bar import in_notebook
-from jobs.run_report import RunReport
 
 
 def annotate(
@@ -44,9 +44,10 @@ def annotate(
 ) -> Annotations:
     """Find the faces in folders of photographs, tell their emotions, write tables, and give them.
 
-    ``faces, images = annotate("photos", detector="cnn")`` does what the command does; ``annotate --help`` tells what each option means. ``roots`` are paths or lists of paths, ``detector`` is cascade
-    unless ANNOTATE_DETECTOR says otherwise. Raises UsageError for a value that makes no sense, and what
-    ``annotation_job`` raises. On a terminal and in a notebook it shows a bar and what was done; elsewhere it logs.
+    ``faces, images = annotate("photos", detector="cnn")`` does what the command does; ``annotate --help`` tells what
+    each option means. ``roots`` are paths or lists of paths, ``detector`` is cascade unless ANNOTATE_DETECTOR says
+    otherwise. Raises UsageError for a value that makes no sense, and what ``annotation_job`` raises. On a terminal and
+    in a notebook it shows a bar and what was done; elsewhere it logs.
     """
     settings = annotation_settings(
         roots,

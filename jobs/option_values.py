@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batch.roots import typed_root
 from batch.roots.folder import Folder
-from batch.walk import WalkSettings
+from batch.roots.walk import WalkSettings
 
 AnyPath = str | os.PathLike[str]
 

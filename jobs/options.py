@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterable
 
+from batch.roots.walk import WalkSettings
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
-from batch.walk import WalkSettings
-from jobs.annotation import AnnotationSettings
+from jobs.annotation.job import AnnotationSettings
 from jobs.devices import Device
 from jobs.option_values import (
     AnyPath,
