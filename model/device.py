@@ -1,10 +1,6 @@
 """Which device computes. The one file that knows what a single backend needs."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 
 from model.errors import DeviceError
 
@@ -16,8 +12,7 @@ def choose_device(wanted: str) -> str:
     """
     if wanted == "cpu":
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}  # all backends heed one of them
-    with _without_matplotlib():
-        import keras
+    import keras
 
     backend = keras.backend.backend()
     gpus = _GPUS_OF[backend]()
@@ -25,19 +20,6 @@ def choose_device(wanted: str) -> str:
         extra = ": pip install 'emotion-annotate[gpu]'" if backend == "tensorflow" else ""
         raise DeviceError(f"No GPU that Keras on {backend} can use. Install its GPU build{extra}, or say --device cpu.")
     return gpus[0] if gpus and wanted != "cpu" else "cpu"
-
-
-@contextmanager
-def _without_matplotlib() -> Iterator[None]:
-    """Let Keras do without Matplotlib, which makes folders in a person's home as soon as it is imported."""
-    hidden = "matplotlib" not in sys.modules and find_spec("matplotlib") is not None
-    if hidden:
-        sys.modules["matplotlib"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules["matplotlib"]
 
 
 def compute_reproducibly() -> None:

@@ -27,6 +27,7 @@ from batch.workers.pool import annotate_images
 from jobs.annotation.run_report import RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
+from model.extras import without_matplotlib
 from model.labels import NEUTRAL
 
 log = logging.getLogger("annotate.job")
@@ -135,7 +136,8 @@ class AnnotationJob:
         first = next(outcomes, None)
         if first is None:
             return
-        from jobs.annotation.face_networks import NetworkSettings, annotated_faces
+        with without_matplotlib():
+            from jobs.annotation.face_networks import NetworkSettings, annotated_faces
 
         networks = NetworkSettings(
             self.card,

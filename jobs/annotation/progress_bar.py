@@ -42,7 +42,7 @@ class TerminalBar:
     def __init__(self) -> None:
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
         self._progress = Progress(*columns, console=Console(file=sys.stderr), transient=True)
-        self._task = self._progress.add_task("", total=None)
+        self._task = self._progress.add_task("finding images", total=None)
 
     def start(self) -> None:
         """Begin to show it."""
@@ -69,7 +69,7 @@ class NotebookBar:
         from IPython import display
 
         self._html: Any = display.HTML
-        self._shown = display.display(self._html("<progress></progress>"), display_id=True)  # type: ignore[no-untyped-call]
+        self._shown = display.display(self._html("<progress></progress> finding images"), display_id=True)  # type: ignore[no-untyped-call]
 
     def update(self, done: int, total: int | None, text: str) -> None:
         """Show this from now on, a few times a second at most."""
