@@ -68,9 +68,9 @@ def test_page_stands_alone_and_runs_nothing_of_others(annotations: Path, photos:
 
 
 def test_no_face_comes_twice_among_the_surest(photos: Path, tmp_path: Path) -> None:
-    """Copies of a photograph, also smaller ones and those saved anew, are shown once; another face beside them."""
-    for number, scale in enumerate((1, 1, 0.8)):
-        astronaut().resize((int(512 * scale),) * 2).save(photos / f"copy{number}.jpg", quality=85 - number)
+    """Copies of a photograph, saved anew or smaller, are shown once; another face beside them."""
+    for quality, side in ((75, 512), (85, 512), (85, 400)):
+        astronaut().resize((side, side)).save(photos / f"copy{quality}_{side}.jpg", quality=quality)
     (photos / "deep" / "mirrored.png").rename(photos / "mirrored.png")
     annotate_here(photos, tmp_path / "out")
     assert len(pd.read_parquet(tmp_path / "out" / "faces.parquet")) == 5

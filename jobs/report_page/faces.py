@@ -2,12 +2,12 @@
 
 import base64
 import io
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -22,8 +22,8 @@ from jobs.report_page.rows import link_of
 _SHOWN, _TRIED = 8, 32
 """Faces of a sheet, and how many are looked at to find so many different ones."""
 _SIDE, _AROUND, _QUALITY = 96, 1.3, 80
-_ALIKE = 12
-"""Bits of 64 in which the hashes of two pictures of one face differ at most."""
+_ALIKE, _GRAY, _SHIFT = 0.88, 32, 5
+"""Least correlation of two small gray pictures of one face, their side, and by how much one may be shifted."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def contact_sheets(faces: pd.DataFrame, labels: list[str], page: Path) -> list[S
     for label in labels:
         of_label = faces[faces["emotion"] == label].sort_values("confidence", kind="stable")
         if len(of_label):
-            half, seen = len(of_label) // 2, [np.zeros(0, bool)]
+            half, seen = len(of_label) // 2, list[np.ndarray]()
             surest = _different(of_label.iloc[half:].iloc[::-1], seen, page)
             sheets.append(Sheet(label, surest, _different(of_label.iloc[:half], seen, page)))
     return sheets
@@ -70,25 +70,22 @@ def _different(faces: pd.DataFrame, seen: list[np.ndarray], page: Path) -> list[
     shown: list[ShownFace] = []
     for row in faces.head(_TRIED).itertuples():
         cut = _picture(row)
-        print_ = None if cut is None else _difference_hash(cut)
-        if print_ is None or not _is_among(print_, seen):
-            if print_ is not None:
-                seen.append(print_)
-            link = link_of(row.root, row.path, page) if row.readable else None
-            shown.append(ShownFace(row.row, row.path, row.confidence, None if cut is None else _as_url(cut), link))
+        if cut is not None:
+            gray = np.asarray(cut.convert("L").resize((_GRAY, _GRAY), Image.Resampling.BOX))
+            if any(_are_alike(gray, other) for other in seen):
+                continue
+            seen.append(gray)
+        link = link_of(row.root, row.path, page) if row.readable else None
+        shown.append(ShownFace(row.row, row.path, row.confidence, None if cut is None else _as_url(cut), link))
         if len(shown) == _SHOWN:
             break
     return shown
 
 
-def _is_among(print_: np.ndarray, seen: Iterable[np.ndarray]) -> bool:
-    return any(len(other) and np.count_nonzero(print_ != other) <= _ALIKE for other in seen)
-
-
-def _difference_hash(picture: Image.Image) -> np.ndarray:
-    """Where a small gray copy gets brighter from left to right (Krawetz 2013, Kind of like that), 64 bits."""
-    gray = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), int)
-    return np.asarray((gray[:, 1:] > gray[:, :-1]).ravel())
+def _are_alike(gray: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the one's middle is found in the other: boxes of one face differ a little from copy to copy."""
+    middle = np.ascontiguousarray(other[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT])
+    return float(cv2.matchTemplate(gray, middle, cv2.TM_CCOEFF_NORMED).max()) >= _ALIKE
 
 
 def _picture(face: Any) -> Image.Image | None:
