@@ -1,6 +1,6 @@
 """The colour that each label has wherever it is shown: in copies of photographs and in charts."""
 
-_COLOURS = ("#e69f00", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#8a8a8a", "#7f4f24", "#b8a800")
+_COLOURS = ("#e69f00", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#6e6e6e", "#7f4f24", "#b8a800")
 """After Okabe and Ito's palette (2008), which most colour-blind people can tell apart, with a gray and without the
 yellow: each stands out from white, from black, and from most photographs."""
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import logging
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from batch.errors import ClusterError, OutputError
 from batch.outcome import Found, Outcome
+from batch.pictures.annotated import annotated_images, write_pictures
 from batch.pictures.crop_files import CropFiles
 from batch.pictures.drawn_copies import DrawnCopies
 from batch.plan import Plan
@@ -24,7 +26,7 @@ from batch.tables.publish import finish_publishing, merged_faces, merged_images,
 from batch.tables.schema import SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.pool import annotate_images
-from jobs.annotation.run_report import RunReport
+from jobs.annotation.run_report import LOG_EVERY_SECONDS, RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
 from model.extras import without_matplotlib
@@ -78,12 +80,6 @@ class AnnotationJob:
         }
         self.snapshot: Snapshot = read_snapshot(settings.output)
         self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
-        parent = Path(os.path.commonpath([open_root(root).place for root in settings.roots]))
-        self.pictures = [
-            kind(folder, parent, self.labels)
-            for kind, folder in ((CropFiles, settings.crops), (DrawnCopies, settings.draw))
-            if folder is not None
-        ]
         published = known_images([self.snapshot.images] if self.snapshot.identity else [])
         self.plan = Plan(
             settings.roots,
@@ -102,9 +98,6 @@ class AnnotationJob:
             self.checkpoints.clear()
         try:
             for outcome in self._annotated():
-                for pictures in self.pictures:
-                    with self.report.stage("draw"):
-                        pictures.write(outcome)
                 self.checkpoints.add(outcome)
                 self.report.add(outcome, self._emotions(outcome))
         finally:
@@ -116,6 +109,9 @@ class AnnotationJob:
             rows = self._publish()
         if rows:
             self._write_run(rows)
+        if self.settings.crops or self.settings.draw:
+            with self.report.stage("draw"):
+                self._write_pictures()
 
     def preview(self) -> None:
         """Walk the roots and say what a run would do."""
@@ -169,8 +165,6 @@ class AnnotationJob:
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
             log.info("nothing new: %d images are all known", self.plan.found)
-            if self.pictures:
-                log.warning("--crops and --draw show images annotated in this run; for all of them say --rescan")
             return None
         if self.snapshot.identity and not self._same_identity and self.plan.left_over:
             log.info("%d images are still to do before the new tables replace the old ones", self.plan.left_over)
@@ -181,6 +175,26 @@ class AnnotationJob:
         publish(output, images, faces, self.identity, self.snapshot.generation + 1, csv)
         self.checkpoints.clear()
         return {"images": len(images), "faces": len(faces)}
+
+    def _write_pictures(self) -> None:
+        """Write what --crops and --draw lack, for all images of these roots that the tables have, new or known."""
+        settings, roots = self.settings, [open_root(root) for root in self.settings.roots]
+        if read_snapshot(settings.output).identity != self.identity:
+            return  # tables of another model, until the new ones are whole
+        parent = Path(os.path.commonpath([root.place for root in roots]))
+        pictures = [
+            kind(folder, parent, self.labels)
+            for kind, folder in ((CropFiles, settings.crops), (DrawnCopies, settings.draw))
+            if folder is not None
+        ]
+        names = {root.name for root in roots}
+        known = annotated_images(settings.output, self.labels)
+        asked = (one for one in known if one.key.root in names and settings.walk.wants(one.key.path))
+        said = time.monotonic()
+        for done, _ in enumerate(write_pictures(pictures, asked, settings.jobs), 1):
+            if time.monotonic() - said >= LOG_EVERY_SECONDS:
+                said = time.monotonic()
+                log.info("%d images drawn or cut out", done)
 
     def _write_run(self, rows: dict[str, int]) -> None:
         """Write run.json: what this run did, how long it took, and what made the tables."""

@@ -18,7 +18,7 @@ from jobs.annotation.progress_bar import NoBar, bar_for_person
 
 log = logging.getLogger("annotate.job")
 
-_LOG_EVERY_SECONDS = 30.0
+LOG_EVERY_SECONDS = 30.0
 _PACKAGES = ("emotion-annotate", "keras", "tensorflow", "opencv-python-headless", "pillow", "pyarrow", "numpy")
 
 
@@ -99,7 +99,7 @@ class RunReport:
             self.seconds[stage] += seconds
         if outcome.status is Status.CRASHED:
             log.warning("%s/%s: %s", *outcome.found.key, outcome.error)
-        if not self.bar and time.monotonic() - self._logged >= _LOG_EVERY_SECONDS:
+        if not self.bar and time.monotonic() - self._logged >= LOG_EVERY_SECONDS:
             self._logged = time.monotonic()
             log.info("%d images done, %.1f images/s, %d faces", self.images, self.rate, self.emotions.total())
 
