@@ -9,6 +9,7 @@ from typing import Any
 from zlib import crc32
 
 from batch.errors import RootError
+from batch.faults import TransientError, may_heal
 from batch.formats import has_image_suffix
 from batch.names import from_text, to_text
 from batch.outcome import Found, ImageError, Key, Status
@@ -64,7 +65,7 @@ class Store:
         return Member(self, path)
 
     def read(self, path: str) -> bytes:
-        """The bytes of an object; raises FileNotFoundError, PermissionError or ImageError."""
+        """The bytes of an object; raises FileNotFoundError, PermissionError, ImageError or TransientError."""
         key = f"{self._location}/{from_text(path)}"
         try:
             size = self._files.info(key)["size"] or 0
@@ -73,6 +74,8 @@ class Store:
         except (FileNotFoundError, PermissionError, ImageError, RootError):
             raise
         except Exception as error:  # each store's client has errors of its own
+            if may_heal(error):
+                raise TransientError(f"the store does not give it: {_reason(error)}") from error
             raise ImageError(Status.UNREADABLE, f"the store does not give it: {_reason(error)}") from error
 
     def landmark(self) -> str:
