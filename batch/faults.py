@@ -6,7 +6,19 @@ from collections.abc import Iterator
 MAY_HEAL = frozenset(
     getattr(errno, name)
     for name in (
-        *("EIO", "ESTALE", "ENODEV", "ENXIO", "ENOMEDIUM", "EREMOTEIO", "ENOLINK", "EBUSY", "EAGAIN", "EINTR", "ENOLCK"),
+        *(
+            "EIO",
+            "ESTALE",
+            "ENODEV",
+            "ENXIO",
+            "ENOMEDIUM",
+            "EREMOTEIO",
+            "ENOLINK",
+            "EBUSY",
+            "EAGAIN",
+            "EINTR",
+            "ENOLCK",
+        ),
         *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"),
         *("ETIMEDOUT", "ENOTCONN", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EPIPE", "ESHUTDOWN"),
         *("EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET"),

@@ -1,0 +1,149 @@
+"""What a worker does with an image: read, decode, find faces, cut them out. No image ever leaves it."""
+
+import faulthandler
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from batch.detection.boxes import is_within_reason
+from batch.detection.crop import crop_faces, cut_patches
+from batch.detection.detect import Detector, build_detector
+from batch.errors import DetectorError
+from batch.faults import TransientError, may_heal
+from batch.images.decode import Photograph, read_photograph
+from batch.outcome import Box, Found, ImageError, Outcome, Result, Setback, Status
+from batch.roots import image_source, open_root
+from batch.settings import DetectorSettings, WorkerSettings
+
+
+def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
+    """What became of each image of a chunk, in order."""
+    return list(annotate_each(chunk, settings))
+
+
+def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterator[Result]:
+    """What became of each image, as it comes. In a worker process each is given its time and no more.
+
+    Of no images at all the detector is built and tried, so that whoever waits for the end knows the process for sound.
+    """
+    if not chunk:
+        shared_detector(settings.detector).detect(np.zeros((64, 64), np.uint8))
+    for root in {found.key.root for found in chunk}:
+        open_root(root).prepare()
+    for found in chunk:
+        with time_limit(settings.image_timeout):
+            result = annotate_image(found, settings)
+        if isinstance(result, Outcome) and result.status in (Status.UNREADABLE, Status.DENIED):
+            open_root(found.key.root).check_still_there()
+        yield result
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """End this process, if it is a worker, when what is within takes longer, also inside native code."""
+    if multiprocessing.current_process().name == "MainProcess":
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def annotate_image(found: Found, settings: WorkerSettings) -> Result:
+    """Read an image and propose its faces; whatever is wrong with the image becomes its status."""
+    started = time.perf_counter()
+    try:
+        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.enough)
+        decoded = time.perf_counter()
+        with _blamed_on(photograph):
+            boxes, crops, patches = find_faces(photograph, shared_detector(settings.detector), settings.detector)
+    except TransientError as error:
+        return Setback(found, str(error))
+    except ImageError as error:
+        seconds = {"decode": time.perf_counter() - started}
+        ours = error.status is Status.CRASHED
+        return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds, doubtful=ours)
+    seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
+    return Outcome(
+        found,
+        Status.OK if boxes else Status.NO_FACE,
+        width=photograph.width,
+        height=photograph.height,
+        taken_at=photograph.taken_at,
+        boxes=tuple(boxes),
+        crops=crops,
+        patches=patches,
+        seconds=seconds,
+    )
+
+
+@contextmanager
+def _blamed_on(photograph: Photograph) -> Iterator[None]:
+    """Turn whatever finding its faces raises into an ImageError: it costs that image, and no other."""
+    try:
+        yield
+    except DetectorError:
+        raise
+    except Exception as error:  # OpenCV, NumPy and ONNX Runtime have errors of their own
+        size = photograph.width, photograph.height
+        if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem):
+            raise ImageError(Status.TOO_LARGE, "not enough memory to find the faces in it", *size) from error
+        if may_heal(error):
+            raise TransientError(str(error)) from error
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ImageError(Status.CRASHED, f"the detector failed on it: {told}", *size) from error
+
+
+def find_faces(
+    photograph: Photograph, detector: Detector, settings: DetectorSettings
+) -> tuple[list[Box], np.ndarray, np.ndarray | None]:
+    """Detect on a shrunken image, cut out of the decoded one: boxes in full-size pixels, their crops, or patches."""
+    gray = photograph.gray
+    rows, columns = gray.shape
+    seen = shrunken(gray, settings.detect_size)
+    across, down = columns / seen.shape[1], rows / seen.shape[0]
+    found = [box for box in detector.detect(seen) if is_within_reason(box, seen)]
+    if not settings.verified:
+        found = [box for box in found if box.score >= settings.threshold]
+    decoded = [_scaled(box, across, down) for box in found]
+    boxes = [_scaled(box, photograph.width / columns, photograph.height / rows) for box in decoded]
+    if settings.verified:
+        return boxes, crop_faces(gray, []), cut_patches(gray, decoded)
+    return boxes, crop_faces(gray, decoded), None
+
+
+def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:
+    """The image as the detector sees it; never enlarged.
+
+    Halved first, where averages of 2 x 2 pixels are cheap: to average all pixels at once takes longer.
+    """
+    rows, columns = gray.shape
+    shrink = long_side / max(rows, columns)
+    if shrink >= 1:
+        return gray
+    size = (max(1, round(columns * shrink)), max(1, round(rows * shrink)))
+    while min(gray.shape[0] // size[1], gray.shape[1] // size[0]) >= 2:
+        rows, columns = (length // 2 for length in gray.shape)
+        gray = cv2.resize(gray[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))
+
+
+def _scaled(box: Box, across: float, down: float) -> Box:
+    return Box(box.x * across, box.y * down, box.width * across, box.height * down, box.score)
+
+
+@lru_cache(maxsize=4)
+def shared_detector(settings: DetectorSettings) -> Detector:
+    """The detector of this process with these settings, built once."""
+    cv2.setNumThreads(1)  # one worker per core already
+    return build_detector(settings)
