@@ -13,7 +13,7 @@ from batch.faults import TransientError, may_heal
 from batch.images.formats import has_image_suffix
 from batch.names import from_text, to_text
 from batch.outcome import Found, ImageError, Key, Status
-from batch.roots.root import ImageSource, Listed, Listing, Member, check_size, is_hidden
+from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member, check_size, is_hidden
 from batch.roots.walk import WalkSettings
 
 SCHEMES = ("s3", "gs", "az")
@@ -23,7 +23,7 @@ _TIMES, _TAGS = ("LastModified", "mtime", "last_modified"), ("ETag", "etag")
 """What the three call an object's last change, and what changes with its content."""
 
 
-class Store:
+class Store(InOnePiece):
     """A bucket or a prefix. Who may read it is told to fsspec's file systems by the environment, as to other programs.
 
     Images are known by their suffix alone: looking into each other object would be a request.
