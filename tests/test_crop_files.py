@@ -13,7 +13,7 @@ from batch.detection.crop import crop_faces
 from batch.outcome import Box
 from batch.pictures.crop_files import flat_name
 from jobs.annotation.job import AnnotationJob
-from model.data.datasets import read_parts
+from model.data.datasets import read_sets
 from model.labels import EMOTIONS
 
 
@@ -27,7 +27,7 @@ def test_crops_are_sorted_by_emotion_and_can_be_trained_on(photos: Path, tmp_pat
     assert len(named) >= 2
     assert sorted(sorted_by_hand.rglob("*.png")) == sorted(named)
     assert {folder.name for folder in sorted_by_hand.iterdir()} == set(EMOTIONS), "also the empty ones"
-    (crops,) = read_parts(sorted_by_hand, None, None).values()
+    (crops,) = read_sets([sorted_by_hand])[0].parts.values()
     assert sorted(crops.labels[i] for i in crops.truth["emotion"]) == sorted(faces["emotion"])
     for place in ("fear", "not sure"):
         (sorted_by_hand / place).mkdir(exist_ok=True)
@@ -59,7 +59,9 @@ def test_known_images_have_crops_without_being_detected_again(
 ) -> None:
     """Asked for crops and copies later, the job cuts and draws what its tables say: it detects nothing."""
     annotate_here(photos, tmp_path / "out")
-    monkeypatch.setattr(AnnotationJob, "_annotated", lambda job: [] if not list(job.plan) else pytest.fail("detects"))
+    monkeypatch.setattr(
+        AnnotationJob, "_annotated", lambda job, _: iter(() if not list(job.plan) else pytest.fail("detects"))
+    )
     annotate_here(photos, tmp_path / "out", crops=tmp_path / "crops", draw=tmp_path / "drawn")
     images, faces = tables(tmp_path / "out")
     assert len(list((tmp_path / "crops").rglob("*.png"))) == len(faces)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from batch.faults import TransientError
 from batch.images.decode import read_picture
 from batch.names import from_text
 from batch.outcome import Box, ImageError, Key
@@ -47,7 +48,7 @@ class CropFiles:
         smallest = min(max(face.box.width, face.box.height) for face in image.faces)
         try:
             picture, scale = read_picture(image_source(image.key), least=min(1.0, _LARGEST / max(1, smallest)))
-        except ImageError:  # gone or changed since it was annotated; the next run sees to it
+        except (ImageError, TransientError):  # gone or changed since it was annotated; the next run sees to it
             return
         for face in image.faces:
             name = self._name(image.key, face)

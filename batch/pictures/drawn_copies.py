@@ -6,6 +6,7 @@ from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont
 
+from batch.faults import TransientError
 from batch.images.decode import read_picture
 from batch.outcome import ImageError, Key
 from batch.pictures.annotated import AnnotatedFace, AnnotatedImage
@@ -38,7 +39,7 @@ class DrawnCopies:
         """Draw the faces of an image; raises OutputError. One without faces has a copy: it is seen what was missed."""
         try:
             picture, _ = read_picture(image_source(image.key))
-        except ImageError:  # gone or changed since it was annotated; the next run sees to it
+        except (ImageError, TransientError):  # gone or changed since it was annotated; the next run sees to it
             return
         drawn = draw_faces(picture, [self._label(face) for face in image.faces])
         file = self._file(image.key)

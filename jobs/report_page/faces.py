@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from batch.errors import RootError
+from batch.faults import TransientError
 from batch.images.decode import read_picture
 from batch.outcome import ImageError, Key
 from batch.roots import image_source, open_root
@@ -91,7 +92,7 @@ def _are_alike(gray: np.ndarray, other: np.ndarray) -> bool:
 def _picture(face: Any) -> Image.Image | None:
     side = max(face.width, face.height, 1) * _AROUND
     if face.readable:
-        with suppress(ImageError, RootError):
+        with suppress(ImageError, RootError, TransientError):
             source = image_source(Key(face.root, face.path))
             return _cut(source, face.x + face.width / 2, face.y + face.height / 2, side)
     return None
