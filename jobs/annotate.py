@@ -1,6 +1,7 @@
 """``annotate``: options in, exit code out."""
 
 import logging
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +27,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 _ROOT_HELP = "Folders of photographs, at any depth; .zip, .tar and .tar.gz files; s3://, gs:// and az:// URLs."
 _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
 
+_INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (repeatable)."
+_EXCLUDE_HELP = "No images whose path, name or folder matches, case and all (repeatable)."
 _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time (with two jobs or more)."
 _THRESHOLD_HELP = (
@@ -81,12 +84,8 @@ def command(
     without_neutral: Annotated[
         bool, typer.Option("--without-neutral", help="The six universal emotions alone, renormalised.")
     ] = False,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only images whose path or name matches (repeatable).")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="No images whose path or name matches (repeatable).")
-    ] = None,
+    include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help=_INCLUDE_HELP)] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help=_EXCLUDE_HELP)] = None,
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Walk into folders that are symbolic links.")
     ] = False,
@@ -169,11 +168,23 @@ def command(
             job.preview()
             return
         job.run()
-    report.log_summary()
-    log.info("tables: %s", output.absolute())
+    if report.images:
+        report.log_summary()
+    _say_tables(job.rows, output.absolute(), report.failed)
     if strict and (report.failed or job.plan.unlistable):
         log.error("%d images of this run could not be read (--strict)", report.failed)
         raise typer.Exit(FAILED_IMAGES)
+
+
+def _say_tables(rows: dict[str, int] | None, output: Path, failed: int) -> None:
+    """Say what the tables hold now, where what failed is listed, and what to type next."""
+    if rows is None:
+        log.info("tables: %s", output)
+        return
+    log.info("the tables in %s hold %d images and %d faces", output, *rows.values(), extra={"fields": {"rows": rows}})
+    if failed:
+        log.info("%d images of this run failed: see status and error in %s", failed, output / "images.parquet")
+    log.info("a page to look at: annotate-report %s", shlex.quote(str(output)))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from model.evaluation.predictions import Predictions
 
 log = logging.getLogger("annotate.evaluate")
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders, fer2013.csv, or a table of path and label, with or without x, y, "

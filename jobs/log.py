@@ -49,6 +49,15 @@ def start_logging(form: LogFormat, quiet: bool = False) -> None:
     root.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
+def say_end(text: str, exit_code: int) -> None:
+    """Say on stderr how a command ended, in the form of the log lines."""
+    root = logging.getLogger("annotate")
+    if any(isinstance(handler.formatter, _JsonFormatter) for handler in root.handlers):
+        root.error(text, extra={"fields": {"exit": exit_code}})
+    else:
+        print(printable(text), file=sys.stderr)  # noqa: T201 - a message for a person
+
+
 @contextmanager
 def lines_shown(stream: TextIO | None) -> Iterator[None]:
     """Show what a run says on ``stream``, if there is one and the program does not see to that itself."""

@@ -1,6 +1,7 @@
 """Values of options, from whatever a person may have meant by them to what the job takes."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -82,6 +83,21 @@ def _texts(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> list[str]:
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError(f"expected paths, received {given!r}")
     return [text for one in given for text in _texts(one)]
+
+
+def output_of(given: AnyPath | None, roots: tuple[str, ...]) -> Path | None:
+    """The folder of the tables; raises UsageError for one of the roots, as nothing is written among photographs."""
+    folder = folder_of("--output", given)
+    if folder is not None and folder.resolve() in _folders(roots):
+        raise UsageError(f"{folder} is a folder of photographs. Name another folder.", "--output")
+    return folder
+
+
+def cluster_of(address: str | None) -> str | None:
+    """The address of a scheduler; raises UsageError for what cannot be one."""
+    if address is not None and not re.fullmatch(r"([a-z]+://)?\S+:\d+/?", str(address)):
+        raise UsageError(f"expected an address such as tcp://host:8786, received {address!r}", "--cluster")
+    return address
 
 
 def apart(folder: Path | None, roots: tuple[str, ...], option: str) -> Path | None:

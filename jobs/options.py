@@ -12,8 +12,10 @@ from jobs.option_values import (
     UsageError,
     apart,
     check_range,
+    cluster_of,
     folder_of,
     listed,
+    output_of,
     path_of,
     root_names,
     shard_of,
@@ -69,7 +71,7 @@ def annotation_settings(
     patterns = listed("--include", include), listed("--exclude", exclude)
     return AnnotationSettings(
         roots=names,
-        output=folder_of("--output", output) or AnnotationSettings.output,
+        output=output_of(output, names) or AnnotationSettings.output,
         csv=csv,
         jobs=jobs or len(os.sched_getaffinity(0)),
         batch_size=batch_size,
@@ -78,7 +80,7 @@ def annotation_settings(
         without_neutral=without_neutral,
         worker=WorkerSettings(found_by, max_pixels, image_timeout),
         walk=WalkSettings(*patterns, follow_symlinks, shard_of(shard)),
-        cluster=cluster,
+        cluster=cluster_of(cluster),
         limit=limit,
         rescan=rescan,
         retry_failed=retry_failed,

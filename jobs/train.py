@@ -13,7 +13,7 @@ from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 
 log = logging.getLogger("annotate.train")
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders (with or without train, val and test above them), fer2013.csv "
@@ -154,6 +154,7 @@ def face_verifier(
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
     """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces."""
+    silence_native_libraries()
     start_logging(log_format)
     with exit_codes():
         from model.extras import require_training_packages

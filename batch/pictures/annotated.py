@@ -43,9 +43,9 @@ class Pictures(Protocol):
 
 
 def write_pictures(pictures: Iterable[Pictures], images: Iterable[AnnotatedImage], jobs: int) -> Iterator[None]:
-    """Write the pictures that are due, with that many processes, and yield after each image; raises OutputError."""
+    """Write the pictures that are due, in that many processes (0: here), and yield after each; raises OutputError."""
     due = (delayed(one.write)(image) for image in images for one in pictures if one.are_due(image))
-    yield from Parallel(jobs, return_as="generator")(due)
+    yield from Parallel(max(1, jobs), return_as="generator")(due)
 
 
 def annotated_images(output: Path, labels: tuple[str, ...]) -> Iterator[AnnotatedImage]:

@@ -23,6 +23,7 @@ from batch.tables.schema import SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
+from jobs.annotation.outputs import changes, check_nested
 from jobs.annotation.pictures import write_missing_pictures
 from jobs.annotation.run_report import RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
@@ -84,6 +85,8 @@ class AnnotationJob:
         self.snapshot: Snapshot = read_snapshot(settings.output)
         self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
         self._added = 0
+        self.rows: dict[str, int] | None = None
+        """How many images and faces the tables hold after a run that has changed them."""
         self.plan = self._planned()
 
     def run(self) -> None:
@@ -104,6 +107,7 @@ class AnnotationJob:
             rows = self._publish()
         if rows:
             self._write_run(rows)
+        self.rows = rows
         self._write_pictures()
         if unread:
             first = unread[0]
@@ -156,6 +160,12 @@ class AnnotationJob:
             )
         if plan.deleted:
             log.info("%d images are deleted, and their rows go (--prune is not needed for them)", len(plan.deleted))
+
+    def say_why(self) -> None:
+        """Say what makes everything be annotated anew, if something does."""
+        if self.snapshot.identity and not self._same_identity:
+            said = "; ".join(changes(self.snapshot.identity, self.identity))
+            log.warning("all images are annotated anew, as this has changed: %s", said)
 
     def preview(self) -> None:
         """Walk the roots and say what a run would do."""
@@ -220,7 +230,7 @@ class AnnotationJob:
         csv = self.settings.csv or (output / "faces.csv").exists()
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
-            log.info("nothing new: %d images are all known", self.plan.found)
+            self._say_nothing_new()
             return None
         if self._old_tables_stay(new):
             return None
@@ -231,6 +241,20 @@ class AnnotationJob:
         publish(output, images, faces, self.identity, self.snapshot.generation + 1, csv)
         self.checkpoints.clear(new)
         return {"images": len(images), "faces": len(faces)}
+
+    def _say_nothing_new(self) -> None:
+        walk, found = self.settings.walk, self.plan.found
+        roots = ", ".join(open_root(root).name for root in self.settings.roots)
+        if found:
+            log.info("nothing new: %d images are all known", found, extra={"fields": {"images": 0, "known": found}})
+        elif walk.include or walk.exclude:
+            log.warning(
+                "no image below %s is let through by --include and --exclude. A pattern matches a whole path below the "
+                "root, a name, or a folder; it minds case",
+                roots,
+            )
+        else:
+            log.warning("no image found below %s", roots)
 
     def _old_tables_stay(self, new: list[Path]) -> bool:
         """Whether images of tables that another model or detector has made are still to be annotated; if so, say it."""
@@ -288,6 +312,9 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
         finish_publishing(settings.output)
         job = AnnotationJob(settings, report)
         _check_other_roots(job)
+        if not settings.prune:
+            check_nested(settings.roots, job.plan.filled_roots, settings.output)
+        job.say_why()
         yield job
 
 

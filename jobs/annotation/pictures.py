@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from batch.pictures.annotated import annotated_images, write_pictures
+from batch.pictures.annotated import Pictures, annotated_images, write_pictures
 from batch.pictures.crop_files import CropFiles
 from batch.pictures.drawn_copies import DrawnCopies
 from batch.roots import open_root
@@ -34,7 +34,7 @@ def write_missing_pictures(
     opened, labels = [open_root(root) for root in roots], tuple(identity["labels"])
     parent, names = Path(os.path.commonpath([root.place for root in opened])), {root.name for root in opened}
     crops, draw = folders
-    pictures = [
+    pictures: list[Pictures] = [
         *([CropFiles(crops, parent, labels)] if crops else []),
         *([DrawnCopies(draw, parent, labels)] if draw else []),
     ]

@@ -37,6 +37,7 @@ class RunReport:
         self._logged = self.started
         self._progress = bar_for_person() if self.bar else NoBar()
         self._total: int | None = None
+        self._done, self._read_rate = 0, 0.0
 
     def __enter__(self) -> "RunReport":
         self._progress.start()
@@ -71,21 +72,27 @@ class RunReport:
 
     def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Outcome]]) -> Iterator[Outcome]:
         """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
-        if self.bar:
-            threading.Thread(target=self._count, args=(plan,), daemon=True).start()
         due = 0
 
         def counted() -> Iterator[Found]:
             nonlocal due
             for found in plan:
+                if not due:  # a run with nothing new lists the images once
+                    threading.Thread(target=self._count, args=(plan,), daemon=True).start()
                 due += 1
                 yield found
 
         for read, outcome in enumerate(work(counted()), 1):
-            done, rate = plan.found - due + read, read / (time.monotonic() - self.started)
-            left = "" if self._total is None else f", {timedelta(seconds=round((self._total - done) / rate))} left"
-            self._progress.update(done, self._total, f"{rate:.1f} images/s, {self.emotions.total()} faces{left}")
+            self._done, self._read_rate = plan.found - due + read, read / (time.monotonic() - self.started)
+            said = f"{self._read_rate:.1f} images/s, {self.emotions.total()} faces{self._left()}"
+            self._progress.update(self._done, self._total, said)
             yield outcome
+
+    def _left(self) -> str:
+        """The time that is left, once it is known how many images there are."""
+        if self._total is None or not self._read_rate:
+            return ""
+        return f", {timedelta(seconds=round((self._total - self._done) / self._read_rate))} left"
 
     def _count(self, plan: Plan) -> None:
         with suppress(RootError):  # the plan itself says so
@@ -101,7 +108,13 @@ class RunReport:
             log.warning("%s/%s: %s", *outcome.found.key, outcome.error)
         if not self.bar and time.monotonic() - self._logged >= LOG_EVERY_SECONDS:
             self._logged = time.monotonic()
-            log.info("%d images done, %.1f images/s, %d faces", self.images, self.rate, self.emotions.total())
+            total = "" if self._total is None else f" of {self._total}"
+            fields = {"images": self.images, "faces": self.emotions.total()}
+            log.info(
+                "%d images done%s, %.1f images/s, %d faces%s",
+                *(self.images, total, self.rate, self.emotions.total(), self._left()),
+                extra={"fields": fields},
+            )
 
     def as_json(self) -> dict[str, Any]:
         """The counts and seconds as run.json has them."""
@@ -122,8 +135,11 @@ class RunReport:
     def log_summary(self) -> None:
         """Say what was done: images by status, faces by emotion, seconds by stage."""
         statuses = ", ".join(f"{self.statuses[s]} {s}" for s in Status if self.statuses[s])
-        log.info("%d images in %.1f s: %s", self.images, time.monotonic() - self.started, statuses or "none")
+        seconds = time.monotonic() - self.started
+        fields = {"images": self.images, "faces": self.emotions.total(), "statuses": dict(self.statuses)}
+        fields["seconds"] = round(seconds, 3)
+        log.info("%d images in %.1f s: %s", self.images, seconds, statuses or "none", extra={"fields": fields})
         faces = ", ".join(f"{count} {emotion}" for emotion, count in self.emotions.most_common())
         log.info("%d faces: %s", self.emotions.total(), faces or "none")
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in sorted(self.seconds.items()))
-        log.info("seconds by stage (workers' added up): %s", stages or "none")
+        log.debug("seconds by stage (workers' added up): %s", stages or "none")
