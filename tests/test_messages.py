@@ -71,7 +71,7 @@ def test_a_photograph_as_a_root_has_its_way_out(tmp_path: Path) -> None:
 def test_tables_do_not_go_among_the_photographs_nor_work_to_nonsense(tmp_path: Path) -> None:
     """A root as output, and an address that is none, are wrong usage before anything starts."""
     (tmp_path / "photos").mkdir()
-    with pytest.raises(UsageError, match="output: .* is a folder of photographs"):
+    with pytest.raises(UsageError, match=r"output: .* is a folder of photographs"):
         annotation_settings(tmp_path / "photos", output=tmp_path / "photos")
     with pytest.raises(UsageError, match="cluster: expected an address such as"):
         annotation_settings(tmp_path, cluster="nonsense")
