@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from batch.errors import ClusterError, DetectorError, OutputError, OutputHeld, RootError
+from batch.errors import ClusterError, DetectorError, NetworkError, OutputError, OutputHeld, RootError
 from jobs.log import printable
 from model.errors import DataError, DeviceError, ModelError, TrainingError
 
@@ -21,6 +21,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
             OutputError,
             ClusterError,
             DetectorError,
+            NetworkError,
             ModelError,
             DataError,
             TrainingError,

@@ -93,7 +93,7 @@ def emotions(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard")
+        require_training_packages("matplotlib", "tensorboard", "tf2onnx")
         from model.emotions.training import EmotionTraining, preview_variants, train_emotions
         from model.training.loop import TrainingSettings
 
@@ -140,7 +140,7 @@ def face_verifier(
     with exit_codes():
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "onnx")
+        require_training_packages("matplotlib", "tf2onnx")
         from jobs.training.faces import FaceTraining, train_faces
         from model.training.loop import TrainingSettings
 
@@ -187,7 +187,7 @@ def detector(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard", "onnx")
+        require_training_packages("matplotlib", "tensorboard")
         from jobs.training.detector import DetectorJob, train_face_detector
         from model.detector.training import DetectorTraining
 

@@ -13,7 +13,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from batch.outcome import Found, Outcome, Status
+from batch.outcome import Found, Outcome, Result, Status
 from batch.settings import WorkerSettings
 
 CHUNK = 4
@@ -26,10 +26,10 @@ always be, so that few workers, too, have enough to do while the consumer import
 # What a run that is interrupted has done beyond what it has recorded is done again, which is no news for anybody.
 warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", module="joblib")
 
-Work = Callable[[list[Found], WorkerSettings], list[Outcome]]
+Work = Callable[[list[Found], WorkerSettings], list[Result]]
 
 
-def _annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
+def _annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
     """Import OpenCV in the process that needs it; a run with nothing new does without."""
     from batch.workers.worker import annotate_chunk
 
@@ -53,8 +53,8 @@ def _die_with_the_driver() -> None:
 
 def annotate_images(
     images: Iterable[Found], settings: WorkerSettings, jobs: int, work: Work = _annotate_chunk
-) -> Iterator[Outcome]:
-    """The outcome of each image, in the order of ``images``; ``jobs`` processes, or this one if it is 1.
+) -> Iterator[Result]:
+    """What the workers make of each image, in the order of ``images``; ``jobs`` processes, or this one if it is 1.
 
     An image on which a worker process dies (a decoder's crash, the system's memory killer, its time is up) gets the
     status CRASHED; the other images of its chunk are done all the same. With one job nobody survives such a crash.
@@ -63,7 +63,7 @@ def annotate_images(
         yield from _outcomes(wave, settings, jobs, work)
 
 
-def _outcomes(chunks: list[list[Found]], settings: WorkerSettings, jobs: int, work: Work) -> Iterator[Outcome]:
+def _outcomes(chunks: list[list[Found]], settings: WorkerSettings, jobs: int, work: Work) -> Iterator[Result]:
     """Do some chunks; after a crash do the rest again, in ever smaller parts, until it is known which image it was."""
     done, started = 0, time.monotonic()
     try:

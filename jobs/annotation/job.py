@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch.errors import ClusterError, OutputError
@@ -24,6 +24,7 @@ from batch.tables.publish import finish_publishing, merged_faces, merged_images,
 from batch.tables.schema import SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.pool import annotate_images
+from jobs.annotation.places import NetworkSettings, answered_by_keras, worker_networks
 from jobs.annotation.run_report import RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
@@ -44,7 +45,7 @@ class AnnotationSettings:
     model: Path = EMOTION_MODEL
     device: str = "auto"
     without_neutral: bool = False
-    worker: WorkerSettings = WorkerSettings(DetectorSettings(model=GLANCE_MODEL))
+    worker: WorkerSettings = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL))
     walk: WalkSettings = WalkSettings()
     cluster: str | None = None
     """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
@@ -67,7 +68,7 @@ class AnnotationJob:
         self.card: ModelCard = read_card(settings.model)
         _check_labels(self.card)
         detector = settings.worker.detector
-        self.verifier = read_card(FACE_MODEL) if detector.verified else None
+        self.verifier = read_card(FACE_MODEL) if detector.spec.verified else None
         self.labels = tuple(x for x in self.card.labels if x != NEUTRAL or not settings.without_neutral)
         self.identity = {
             "schema": SCHEMA_VERSION,
@@ -129,36 +130,30 @@ class AnnotationJob:
         return self.snapshot.identity == self.identity
 
     def _annotated(self) -> Iterator[Outcome]:
-        """Every image of the plan with its faces' probabilities. Keras is imported while the workers already work."""
-        settings = self.settings
-        outcomes = self.report.watch(self.plan, self._read)
-        first = next(outcomes, None)
-        if first is None:
-            return
-        from jobs.annotation.face_networks import NetworkSettings, annotated_faces
+        """What becomes of every image of the plan; networks and cluster are looked for once there is an image."""
+        return self.report.watch(self.plan, self._outcomes)
 
-        networks = NetworkSettings(
-            self.card,
-            self.verifier,
-            settings.batch_size,
-            settings.worker.detector,
-            settings.device,
-            settings.without_neutral,
-        )
-        yield from annotated_faces(itertools.chain([first], outcomes), networks, self.report)
-
-    def _read(self, images: Iterable[Found]) -> Iterator[Outcome]:
-        """What the workers make of the images, here or on a cluster, which is looked for once there is an image."""
+    def _outcomes(self, images: Iterable[Found]) -> Iterator[Outcome]:
         settings, stream = self.settings, iter(images)
         first = next(stream, None)
         if first is None:
             return
+        networks = NetworkSettings(
+            self.card,
+            self.verifier,
+            settings.batch_size,
+            settings.device,
+            NEUTRAL if settings.without_neutral else None,
+            settings.output,
+        )
+        worker = replace(settings.worker, networks=worker_networks(networks))
+        self.report.device = "cpu"
         with _cluster(settings.cluster, settings) if settings.cluster else nullcontext(settings.jobs) as jobs:
-            yield from annotate_images(itertools.chain([first], stream), settings.worker, jobs)
+            results = annotate_images(itertools.chain([first], stream), worker, jobs)
+            yield from answered_by_keras(results, worker, networks, self.report)
 
     def _emotions(self, outcome: Outcome) -> list[str]:
-        probabilities = outcome.probabilities
-        return [] if probabilities is None else [self.labels[i] for i in probabilities.argmax(axis=1)]
+        return [self.labels[int(face.probabilities.argmax())] for face in outcome.faces]
 
     def _publish(self) -> dict[str, int] | None:
         """Publish new tables, if anything in them has changed and nothing of them is still missing; their rows."""

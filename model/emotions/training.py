@@ -85,7 +85,7 @@ def train_emotions(job: EmotionTraining, callbacks: tuple[keras.callbacks.Callba
     keras.mixed_precision.set_global_policy("float32")
     network, answers = _finish(trained, validation, shares)
     facts = _facts(job, crops, validation, answers.figures, shares, len(history["val_loss"]))
-    save_bundle(network, job.output, crops.labels, facts | {"device": device})
+    save_bundle(network, job.output, crops.labels, facts | {"device": device}, validation.images)
     write_pictures(job.output.with_suffix(".figures"), answers, history)
     checkpoint.unlink(missing_ok=True)
     figures = answers.figures

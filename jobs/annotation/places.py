@@ -1,0 +1,129 @@
+"""Where the faces are verified and labelled: in the workers, or by Keras in one process that has a GPU."""
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from batch.detection.faces import CLASSIFY, VERIFY
+from batch.detection.networks import Network, without_label
+from batch.outcome import Outcome, Result
+from batch.settings import NetworkFiles, WorkerSettings
+from jobs.annotation.batches import VERIFIED_AT_A_TIME, in_batches
+from jobs.annotation.run_report import RunReport
+from model.bundle import SHIPPED, ModelCard
+from model.device import gpu_in_sight
+from model.errors import ModelError
+
+log = logging.getLogger("annotate.job")
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Which networks, where, and how they are asked; ``verifier`` is None where faces need no verification."""
+
+    emotions: ModelCard
+    verifier: ModelCard | None
+    batch_size: int
+    device: str
+    without: str | None
+    """The label that is left out."""
+    cache: Path
+    """Folder for what has to be written to run a network."""
+
+    @property
+    def left_out(self) -> int | None:
+        """Number of the label that is left out, if the network has it."""
+        return self.emotions.labels.index(self.without) if self.without in self.emotions.labels else None
+
+
+def worker_networks(settings: NetworkSettings) -> NetworkFiles | None:
+    """What the workers are to verify and label with; None if one process is to do it with Keras.
+
+    Raises ModelError for a file that is none to be run, DeviceError if a GPU is demanded and there is none.
+    """
+    if settings.device == "gpu" or (settings.device == "auto" and gpu_in_sight() and _chosen(settings.device) != "cpu"):
+        return None
+    emotions = _as_onnx(settings.emotions, settings.cache)
+    verifier = _as_onnx(settings.verifier, settings.cache) if settings.verifier else None
+    if emotions is None or (settings.verifier and verifier is None):
+        return None
+    return NetworkFiles(emotions, verifier, settings.left_out)
+
+
+def _chosen(device: str) -> str:
+    from model.device import choose_device
+
+    return choose_device(device)
+
+
+def _as_onnx(card: ModelCard, cache: Path) -> Path | None:
+    """The network of ``card`` for the workers; None, with a line why, if it has to be Keras'."""
+    if card.onnx is not None:
+        if card.path.parent != SHIPPED:
+            from model.onnx_graph import check_onnx
+
+            check_onnx(card.onnx, len(card.labels))
+        return card.onnx
+    from model.export import can_export, export_onnx
+
+    slower = f"{card.path} runs on Keras, in one process, which is slower"
+    file = cache / f".{card.sha256[:16]}.onnx"
+    if file.is_file():
+        return file
+    if not can_export():
+        log.warning("%s: there is no .onnx beside it, and to write one takes the extra [train]", slower)
+        return None
+    log.info("writing %s as ONNX for the workers, into %s", card.path, file)
+    try:
+        noise = np.random.default_rng(0).integers(0, 256, (64, 48, 48)).astype(np.uint8)
+        export_onnx(card.path, card.labels, file, noise)
+    except ModelError as error:
+        log.warning("%s: %s", slower, error)
+        return None
+    return file
+
+
+def answered_by_keras(
+    results: Iterable[Result], worker: WorkerSettings, settings: NetworkSettings, report: RunReport
+) -> Iterator[Outcome]:
+    """Verify and label what the workers only proposed, in the same order.
+
+    Keras is imported while the workers already work.
+    """
+    stream = iter(results)
+    for result in stream:
+        if isinstance(result, Outcome):
+            yield result
+        else:
+            networks = keras_networks(settings, report)
+            yield from in_batches(itertools.chain([result], stream), worker, networks)
+
+
+def keras_networks(settings: NetworkSettings, report: RunReport) -> dict[str, tuple[Network, int]]:
+    """The networks on their device, with their batch sizes, timed as stages. Imports Keras."""
+    with report.stage("start"):
+        report.device = _chosen(settings.device)
+        emotions = _timed(settings.emotions, settings.batch_size, report, CLASSIFY)
+        if settings.left_out is not None:
+            emotions = without_label(emotions, settings.left_out)
+        networks = {CLASSIFY: (emotions, settings.batch_size)}
+        if settings.verifier:
+            verifier = _timed(settings.verifier, VERIFIED_AT_A_TIME, report, VERIFY)
+            networks[VERIFY] = verifier, VERIFIED_AT_A_TIME
+    return networks
+
+
+def _timed(card: ModelCard, batch_size: int, report: RunReport, stage: str) -> Network:
+    from model.inference import Classifier
+
+    classifier = Classifier(card, batch_size)
+
+    def predict(crops: np.ndarray) -> np.ndarray:
+        with report.stage(stage):
+            return classifier.predict(crops)
+
+    return predict
