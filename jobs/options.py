@@ -66,7 +66,7 @@ def annotation_settings(
         model=model or EMOTION_MODEL,
         device=device,
         without_neutral=without_neutral,
-        worker=WorkerSettings(found_by, max_pixels, image_timeout, crops=crops is not None),
+        worker=WorkerSettings(found_by, max_pixels, image_timeout),
         walk=WalkSettings(tuple(include or ()), tuple(exclude or ()), follow_symlinks, _shard(shard)),
         cluster=cluster,
         limit=limit,

@@ -15,10 +15,6 @@ from batch.settings import WorkerSettings
 FLUSH_SECONDS = 5.0
 """How long a face waits for batches to fill at most, so that a kill costs no more work than that."""
 
-VERIFIED_AT_A_TIME = 256
-"""Batch size of the verifier. Fixed, so that not even rounding depends on --batch-size: of two windows on one face that
-are almost equally probable, another might stay."""
-
 
 @dataclass
 class Batches:

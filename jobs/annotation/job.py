@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from batch.errors import ClusterError, OutputError
 from batch.outcome import Found, Outcome
@@ -24,7 +25,7 @@ from batch.tables.publish import finish_publishing, merged_faces, merged_images,
 from batch.tables.schema import SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.pool import annotate_images
-from jobs.annotation.places import NetworkSettings, answered_by_keras, worker_networks
+from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
@@ -146,11 +147,15 @@ class AnnotationJob:
             NEUTRAL if settings.without_neutral else None,
             settings.output,
         )
-        worker = replace(settings.worker, networks=worker_networks(networks))
+        worker = replace(settings.worker, networks=worker_networks(networks), crops=settings.crops is not None)
         self.report.device = "cpu"
         with _cluster(settings.cluster, settings) if settings.cluster else nullcontext(settings.jobs) as jobs:
             results = annotate_images(itertools.chain([first], stream), worker, jobs)
-            yield from answered_by_keras(results, worker, networks, self.report)
+            if worker.networks is None:
+                from jobs.annotation.gpu import labelled_by_keras
+
+                results = labelled_by_keras(results, worker, networks, self.report)
+            yield from cast(Iterator[Outcome], results)
 
     def _emotions(self, outcome: Outcome) -> list[str]:
         return [self.labels[int(face.probabilities.argmax())] for face in outcome.faces]

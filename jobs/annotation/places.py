@@ -1,21 +1,14 @@
 """Where the faces are verified and labelled: in the workers, or by Keras in one process that has a GPU."""
 
-import itertools
 import logging
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from batch.detection.faces import CLASSIFY, VERIFY
-from batch.detection.networks import Network, without_label
-from batch.outcome import Outcome, Result
-from batch.settings import NetworkFiles, WorkerSettings
-from jobs.annotation.batches import VERIFIED_AT_A_TIME, in_batches
-from jobs.annotation.run_report import RunReport
+from batch.settings import NetworkFiles
 from model.bundle import SHIPPED, ModelCard
-from model.device import gpu_in_sight
+from model.device import choose_device, gpu_in_sight
 from model.errors import ModelError
 
 log = logging.getLogger("annotate.job")
@@ -45,19 +38,14 @@ def worker_networks(settings: NetworkSettings) -> NetworkFiles | None:
 
     Raises ModelError for a file that is none to be run, DeviceError if a GPU is demanded and there is none.
     """
-    if settings.device == "gpu" or (settings.device == "auto" and gpu_in_sight() and _chosen(settings.device) != "cpu"):
+    looked_for = settings.device == "gpu" or (settings.device == "auto" and gpu_in_sight())
+    if looked_for and choose_device(settings.device) != "cpu":
         return None
     emotions = _as_onnx(settings.emotions, settings.cache)
     verifier = _as_onnx(settings.verifier, settings.cache) if settings.verifier else None
     if emotions is None or (settings.verifier and verifier is None):
         return None
     return NetworkFiles(emotions, verifier, settings.left_out)
-
-
-def _chosen(device: str) -> str:
-    from model.device import choose_device
-
-    return choose_device(device)
 
 
 def _as_onnx(card: ModelCard, cache: Path) -> Path | None:
@@ -85,45 +73,3 @@ def _as_onnx(card: ModelCard, cache: Path) -> Path | None:
         log.warning("%s: %s", slower, error)
         return None
     return file
-
-
-def answered_by_keras(
-    results: Iterable[Result], worker: WorkerSettings, settings: NetworkSettings, report: RunReport
-) -> Iterator[Outcome]:
-    """Verify and label what the workers only proposed, in the same order.
-
-    Keras is imported while the workers already work.
-    """
-    stream = iter(results)
-    for result in stream:
-        if isinstance(result, Outcome):
-            yield result
-        else:
-            networks = keras_networks(settings, report)
-            yield from in_batches(itertools.chain([result], stream), worker, networks)
-
-
-def keras_networks(settings: NetworkSettings, report: RunReport) -> dict[str, tuple[Network, int]]:
-    """The networks on their device, with their batch sizes, timed as stages. Imports Keras."""
-    with report.stage("start"):
-        report.device = _chosen(settings.device)
-        emotions = _timed(settings.emotions, settings.batch_size, report, CLASSIFY)
-        if settings.left_out is not None:
-            emotions = without_label(emotions, settings.left_out)
-        networks = {CLASSIFY: (emotions, settings.batch_size)}
-        if settings.verifier:
-            verifier = _timed(settings.verifier, VERIFIED_AT_A_TIME, report, VERIFY)
-            networks[VERIFY] = verifier, VERIFIED_AT_A_TIME
-    return networks
-
-
-def _timed(card: ModelCard, batch_size: int, report: RunReport, stage: str) -> Network:
-    from model.inference import Classifier
-
-    classifier = Classifier(card, batch_size)
-
-    def predict(crops: np.ndarray) -> np.ndarray:
-        with report.stage(stage):
-            return classifier.predict(crops)
-
-    return predict
