@@ -101,7 +101,16 @@ class Outcome:
     faces: tuple[Face, ...] = ()
     crops: np.ndarray = field(default_factory=lambda: np.empty((0, 48, 48), np.uint8))
     seconds: dict[str, float] = field(default_factory=dict)
+    doubtful: bool = False
+    """Whether what became of it may be the machine's fault, or ours, if it becomes of many in a row."""
 
 
-Result = Outcome | Proposals
-"""What a worker gives back: an outcome, or what is to become one in the process that has the GPU."""
+class Setback(NamedTuple):
+    """An image that cannot be read for now, by no fault of its own: that is no outcome, and gives no row."""
+
+    found: Found
+    reason: str
+
+
+Result = Outcome | Proposals | Setback
+"""What a worker gives back. Proposals become an outcome in the process that has the GPU."""

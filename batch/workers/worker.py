@@ -15,27 +15,36 @@ import numpy as np
 from batch.detection.boxes import within_reason
 from batch.detection.crop import crop_faces, cut_patches
 from batch.detection.detect import Detector, build_detector
-from batch.detection.faces import VERIFY, answered, labelled_faces
+from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.networks import Network, onnx_classifier, without_label
+from batch.errors import DetectorError
+from batch.faults import TransientError, may_heal
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import Found, ImageError, Outcome, Proposals, Result, Status
+from batch.outcome import Found, ImageError, Outcome, Proposals, Result, Setback, Status
 from batch.roots import image_source, open_root
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 
 
 def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
-    """The outcome of each image of a chunk, in order. In a worker process each is given its time and no more."""
-    outcomes: list[Result] = []
+    """What became of each image of a chunk, in order."""
+    return list(annotate_each(chunk, settings))
+
+
+def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterator[Result]:
+    """What became of each image, as it comes. In a worker process each is given its time and no more.
+
+    Raises DetectorError or NetworkError if a file cannot be used, also of no images at all, so that whoever waits for
+    the end knows the process for sound.
+    """
+    _make_ready(settings)
     for root in {found.key.root for found in chunk}:
         open_root(root).prepare()
     for found in chunk:
         with time_limit(settings.image_timeout):
-            outcomes.append(annotate_image(found, settings))
-    lost = (Status.UNREADABLE, Status.DENIED)
-    unread = [one for one in outcomes if isinstance(one, Outcome) and one.status in lost]
-    for root in {outcome.found.key.root for outcome in unread}:
-        open_root(root).check_still_there()
-    return outcomes
+            result = annotate_image(found, settings)
+        if isinstance(result, Outcome) and result.status in (Status.UNREADABLE, Status.DENIED):
+            open_root(found.key.root).check_still_there()
+        yield result
 
 
 @contextmanager
@@ -61,7 +70,7 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Result:
     try:
         photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.enough)
         decoded = time.perf_counter()
-        with _memory_for(photograph):
+        with _blamed_on(photograph):
             boxes, scores, cut = find_faces(photograph, shared_detector(settings.detector), settings.detector)
             seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
             size = photograph.width, photograph.height
@@ -70,21 +79,29 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Result:
                 return proposals
             asking = labelled_faces(proposals, settings.detector, settings.crops)
             return answered(asking, partial(shared_network, settings.networks))
+    except TransientError as error:
+        return Setback(found, str(error))
     except ImageError as error:
         seconds = {"decode": time.perf_counter() - started}
-        return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds)
+        ours = error.status is Status.CRASHED
+        return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds, doubtful=ours)
 
 
 @contextmanager
-def _memory_for(photograph: Photograph) -> Iterator[None]:
-    """Turn the libraries' lack of memory into an ImageError: it costs that image."""
+def _blamed_on(photograph: Photograph) -> Iterator[None]:
+    """Turn whatever finding its faces raises into an ImageError: it costs that image, and no other."""
     try:
         yield
-    except (MemoryError, cv2.error) as error:
-        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
-            raise
-        reason = "not enough memory to find the faces in it"
-        raise ImageError(Status.TOO_LARGE, reason, photograph.width, photograph.height) from error
+    except DetectorError:
+        raise
+    except Exception as error:  # OpenCV, NumPy and ONNX Runtime have errors of their own
+        size = photograph.width, photograph.height
+        if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem):
+            raise ImageError(Status.TOO_LARGE, "not enough memory to find the faces in it", *size) from error
+        if may_heal(error):
+            raise TransientError(str(error)) from error
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ImageError(Status.CRASHED, f"the detector failed on it: {told}", *size) from error
 
 
 def find_faces(
@@ -118,6 +135,15 @@ def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:
         rows, columns = (length // 2 for length in gray.shape)
         gray = cv2.resize(gray[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))
+
+
+@lru_cache(maxsize=4)
+def _make_ready(settings: WorkerSettings) -> None:
+    """Build what this process needs for these settings, and try it."""
+    shared_detector(settings.detector).detect(np.zeros((64, 64), np.uint8))
+    if settings.networks:
+        for name in (VERIFY, CLASSIFY):
+            shared_network(settings.networks, name)
 
 
 @lru_cache(maxsize=4)
