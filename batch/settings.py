@@ -116,7 +116,7 @@ class WorkerSettings:
     """Whether the crops of the faces are asked for."""
 
     @property
-    def enough(self) -> int:
+    def decode_long_side(self) -> int:
         """Long side, in pixels, beyond which a decoded image gains nothing: twice what the detector sees.
 
         The smallest faces that the detector finds are then still nearly as large as the crops.

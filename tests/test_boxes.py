@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.detection.boxes import overlaps, shares_of_smaller, strongest
+from batch.detection.boxes import intersection_over_smaller, iou, non_max_suppression
 from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.verification import merged
 from batch.images.decode import Photograph
@@ -105,23 +105,23 @@ def test_merged_boxes_lie_among_the_proposals(drawn: list[tuple[float, ...]]) ->
     assert probabilities[best[0]] == probabilities.max()
     assert (np.diff(probabilities[best]) <= 0).all()
     assert (places >= boxes.min(axis=0) - 1e-6).all() and (places <= boxes.max(axis=0) + 1e-6).all()
-    shared = shares_of_smaller(boxes[best], boxes[best])
+    shared = intersection_over_smaller(boxes[best], boxes[best])
     assert (shared[~np.eye(len(best), dtype=bool)] <= 0.5).all()
 
 
 def test_overlap_is_intersection_over_union() -> None:
     """Half of one square over another is a third of both; apart or empty boxes do not overlap."""
     boxes = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5], [0, 0, 0, 0]])
-    found = overlaps(boxes[:1], boxes)
+    found = iou(boxes[:1], boxes)
     assert np.allclose(found, [[1, 1 / 3, 0, 0]])
-    assert overlaps(np.zeros((0, 4)), boxes).shape == (0, 4)
+    assert iou(np.zeros((0, 4)), boxes).shape == (0, 4)
 
 
 def test_share_of_the_smaller_box() -> None:
     """A box inside another one is shared whole, however much larger the other is."""
     boxes = np.array([[0, 0, 100, 100], [10, 10, 10, 10], [95, 0, 10, 10]])
-    assert shares_of_smaller(boxes[:1], boxes).tolist() == [[1, 1, 0.5]]
-    assert strongest(boxes, np.array([0.5, 0.9, 0.1]), 0.5, shares_of_smaller).tolist() == [1, 2]
+    assert intersection_over_smaller(boxes[:1], boxes).tolist() == [[1, 1, 0.5]]
+    assert non_max_suppression(boxes, np.array([0.5, 0.9, 0.1]), 0.5, intersection_over_smaller).tolist() == [1, 2]
 
 
 def test_best_box_of_a_group_stays_whatever_the_order() -> None:
@@ -131,6 +131,6 @@ def test_best_box_of_a_group_stays_whatever_the_order() -> None:
     expected = [[1, 0, 10, 10], [50, 0, 10, 10]]
     for seed in range(10):
         order = np.random.default_rng(seed).permutation(len(boxes))
-        kept = strongest(boxes[order], scores[order], 0.3)
+        kept = non_max_suppression(boxes[order], scores[order], 0.3)
         assert boxes[order][kept].tolist() == expected
-    assert len(strongest(np.zeros((0, 4)), np.zeros(0), 0.3)) == 0
+    assert len(non_max_suppression(np.zeros((0, 4)), np.zeros(0), 0.3)) == 0

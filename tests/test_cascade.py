@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import astronaut
 
-from batch.detection.boxes import overlaps
+from batch.detection.boxes import iou
 from batch.detection.detectors.cascade import Cascade
 from batch.errors import DetectorError
 
@@ -17,7 +17,7 @@ FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye
 def test_face_is_among_the_proposals() -> None:
     """The astronaut's face is proposed, and only as many boxes as the verifier is to see."""
     boxes, scores = Cascade().detect(np.asarray(astronaut().convert("L")))
-    assert overlaps(FACE, boxes).max() > 0.5
+    assert iou(FACE, boxes).max() > 0.5
     assert 1 < len(boxes) <= round(512 * Cascade.MOST)
     assert (np.diff(scores) <= 0).all()
 

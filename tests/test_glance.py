@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import annotate_here, astronaut, tables
 
-from batch.detection.boxes import overlaps
+from batch.detection.boxes import iou
 from batch.detection.crop import CONTEXT
 from batch.detection.detectors.cascade import Cascade
 from batch.detection.glance import GLANCE_SIZE, Glance, cells, standardised
@@ -55,7 +55,7 @@ def test_most_windows_go_and_the_face_stays() -> None:
     gray = np.asarray(astronaut().convert("L"))
     every, few = (Cascade(file).detect(gray)[0] for file in (None, GLANCE_MODEL))
     assert len(few) < len(every) / 2
-    assert overlaps(FACE, few).max() == overlaps(FACE, every).max()
+    assert iou(FACE, few).max() == iou(FACE, every).max()
 
 
 def test_faces_are_the_same_as_without_it(shared_data: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from batch.outcome import Found, Key, Outcome, Status
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.workers.pool import annotate_images
-from batch.workers.worker import annotate_chunk, shared_detector, time_limit
+from batch.workers.worker import annotate_chunk, time_limit
 
 
 def images(count: int) -> list[Found]:
@@ -94,7 +94,7 @@ def test_a_hang_costs_its_image_alone() -> None:
 
 def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
     """Do the real work in a process that gets no more than 64 MiB on top of what it has."""
-    shared_detector(settings.detector)
+    annotate_chunk([], settings)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26, hard))

@@ -10,7 +10,7 @@ from conftest import annotate_here, assert_same_tables, astronaut, tables
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from batch.detection.boxes import overlaps
+from batch.detection.boxes import iou
 from batch.settings import DetectorSettings, WorkerSettings
 from model.bundle import DETECTOR_MODEL, GLANCE_MODEL
 
@@ -45,7 +45,7 @@ def test_one_face_where_there_is_one(name: str, scale: float, tmp_path: Path) ->
     _, faces = tables(tmp_path / "out")
     boxes = faces[["x", "y", "width", "height"]].to_numpy()
     assert len(faces) == 1
-    assert overlaps(FACE * scale, boxes).max() > 0.5
+    assert iou(FACE * scale, boxes).max() > 0.5
     assert faces["face_score"].iloc[0] > 0.9
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import WORKER, astronaut
 from PIL import Image
 
-from batch.detection.boxes import overlaps
+from batch.detection.boxes import iou
 from batch.detection.crop import crop_faces
 from batch.errors import RootError
 from batch.outcome import Found, Key, Proposals, Result, Status
@@ -35,7 +35,7 @@ def test_boxes_are_in_full_size_pixels(scale: float, tmp_path: Path) -> None:
     size = round(512 * scale)
     found = outcome(astronaut().resize((size, size)), tmp_path / "a.jpg")
     assert isinstance(found, Proposals) and found.width == size
-    assert overlaps(FACE * scale, found.boxes).max() > 0.4
+    assert iou(FACE * scale, found.boxes).max() > 0.4
     assert found.cut.shape == (len(found.boxes), 72, 72)
 
 
@@ -45,7 +45,7 @@ def test_crops_are_sharper_than_the_detectors_image(tmp_path: Path) -> None:
     wide.paste(astronaut(), (700, 700))
     found = outcome(wide, tmp_path / "a.png")
     assert isinstance(found, Proposals)
-    face = overlaps(FACE + np.array([700, 700, 0, 0]), found.boxes).argmax()
+    face = iou(FACE + np.array([700, 700, 0, 0]), found.boxes).argmax()
     patch = found.cut[face].astype(float)
     small = Image.fromarray(found.cut[face]).resize((48, 48)).resize((72, 72))
     assert np.abs(patch - np.asarray(small, float)).mean() > 3

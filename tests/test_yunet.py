@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import Run, annotate_here, astronaut, tables, without_people
 
-from batch.detection.boxes import overlaps
+from batch.detection.boxes import iou
 from batch.detection.detect import build_detector
 from batch.errors import DetectorError
 from batch.settings import DetectorSettings, WorkerSettings
@@ -27,7 +27,7 @@ def test_face_is_found_as_a_square(onnx: Path) -> None:
     detector = build_detector(DetectorSettings("yunet", model=onnx))
     boxes, [score] = detector.detect(np.asarray(astronaut().convert("L")))
     assert boxes[0, 2] == boxes[0, 3]
-    assert overlaps(FACE, boxes).max() > 0.5
+    assert iou(FACE, boxes).max() > 0.5
     assert 0.8 < score <= 1
     assert len(detector.detect(np.asarray(without_people().convert("L")))[0]) == 0
 

@@ -33,14 +33,14 @@ def squares_as_of_cascade(boxes: np.ndarray) -> np.ndarray:
     return np.column_stack([x + (width - side) / 2, y + (height - side) / 2 + lower, side, side])
 
 
-def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of each box of ``first`` (N, 4) with each of ``second`` (M, 4) -> (N, M)."""
     shared = _shared(first, second)
     union = first[:, None, 2:].prod(axis=-1) + second[None, :, 2:].prod(axis=-1) - shared
     return np.asarray(shared / np.maximum(union, 1e-9))
 
 
-def shares_of_smaller(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def intersection_over_smaller(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over the smaller box, of each of ``first`` (N, 4) and each of ``second`` (M, 4) -> (N, M)."""
     smaller = np.minimum(first[:, None, 2:].prod(axis=-1), second[None, :, 2:].prod(axis=-1))
     return np.asarray(_shared(first, second) / np.maximum(smaller, 1e-9))
@@ -53,11 +53,11 @@ def _shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(sides, 0).prod(axis=-1))
 
 
-def strongest(
+def non_max_suppression(
     boxes: np.ndarray,
     scores: np.ndarray,
     overlap: float,
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray] = overlaps,
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray] = iou,
 ) -> np.ndarray:
     """Indices of the boxes (N, 4) that no better one overlaps by more than ``overlap``, best first.
 

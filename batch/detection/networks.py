@@ -34,7 +34,7 @@ class OnnxFile:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
             [self._input] = [put.name for put in self._session.get_inputs()]
         except Exception as error:  # ONNX Runtime's errors have no common base
-            raise NetworkError(f"{file} is no network that ONNX Runtime can run: {_reason(error)}.") from error
+            raise NetworkError(f"ONNX Runtime cannot run {file}: {_reason(error)}.") from error
 
     def run(self, pixels: np.ndarray, outputs: list[str] | None = None) -> list[np.ndarray]:
         """The outputs of those names, or all. Raises NetworkError if it does not take such pixels, or MemoryError."""

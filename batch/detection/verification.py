@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from batch.detection.boxes import overlaps, shares_of_smaller, strongest
+from batch.detection.boxes import intersection_over_smaller, iou, non_max_suppression
 
 UNLIKELY = 0.05
 """Proposals that the verifier gives less at first sight are not looked at again: most of them, so it costs little."""
@@ -19,8 +19,8 @@ def merged(boxes: np.ndarray, probabilities: np.ndarray, threshold: float = 0.0)
     moves less with the raster of the windows than any of them.
     """
     likely = np.flatnonzero(probabilities >= threshold)
-    best = likely[strongest(boxes[likely], probabilities[likely], _OVERLAP, shares_of_smaller)]
-    weights = np.where(overlaps(boxes[best], boxes) > _AGREE, probabilities, 0)
+    best = likely[non_max_suppression(boxes[likely], probabilities[likely], _OVERLAP, intersection_over_smaller)]
+    weights = np.where(iou(boxes[best], boxes) > _AGREE, probabilities, 0)
     weights[np.arange(len(best)), best] += 1e-6
     weights /= weights.sum(axis=1, keepdims=True)
     return best, weights @ boxes

@@ -68,7 +68,7 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Result:
     """
     started = time.perf_counter()
     try:
-        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.enough)
+        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.decode_long_side)
         decoded = time.perf_counter()
         with _blamed_on(photograph):
             boxes, scores, cut = find_faces(photograph, shared_detector(settings.detector), settings.detector)

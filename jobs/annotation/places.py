@@ -10,6 +10,7 @@ from batch.settings import NetworkFiles
 from model.bundle import SHIPPED, ModelCard
 from model.device import choose_device, gpu_in_sight
 from model.errors import ModelError
+from model.onnx_graph import check_onnx
 
 log = logging.getLogger("annotate.job")
 
@@ -26,6 +27,8 @@ class NetworkSettings:
     """The label that is left out."""
     cache: Path
     """Folder for what has to be written to run a network."""
+    detector: Path | None = None
+    """The detector's ONNX file, if it has one."""
 
     @property
     def left_out(self) -> int | None:
@@ -38,6 +41,8 @@ def worker_networks(settings: NetworkSettings) -> NetworkFiles | None:
 
     Raises ModelError for a file that is none to be run, DeviceError if a GPU is demanded and there is none.
     """
+    if settings.detector and settings.detector.parent != SHIPPED:
+        check_onnx(settings.detector)
     looked_for = settings.device == "gpu" or (settings.device == "auto" and gpu_in_sight())
     if looked_for and choose_device(settings.device) != "cpu":
         return None
@@ -52,8 +57,6 @@ def _as_onnx(card: ModelCard, cache: Path) -> Path | None:
     """The network of ``card`` for the workers; None, with a line why, if it has to be Keras'."""
     if card.onnx is not None:
         if card.path.parent != SHIPPED:
-            from model.onnx_graph import check_onnx
-
             check_onnx(card.onnx, len(card.labels))
         return card.onnx
     from model.export import can_export, export_onnx

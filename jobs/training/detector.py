@@ -162,7 +162,7 @@ def read_photographs(
     settings, photographs = WorkerSettings(), []
     for path in paths:
         try:
-            read = read_photograph(root / path, settings.max_pixels, settings.enough)
+            read = read_photograph(root / path, settings.max_pixels, settings.decode_long_side)
         except ImageError as error:
             raise DataError(f"{root / path}: {error.reason}.") from error
         gray = read.gray if detect_size is None else shrunken(read.gray, detect_size)

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
-from batch.detection.boxes import strongest
+from batch.detection.boxes import non_max_suppression
 from batch.detection.glance import Glance
 from batch.errors import DetectorError
 
@@ -49,7 +49,7 @@ class Cascade:
         if len(windows) == 0:
             return np.empty((0, 4)), np.empty(0)
         boxes, votes = np.asarray(windows, float), np.asarray(sums, float).ravel()
-        kept = strongest(boxes, votes, self.OVERLAP)[: round(max(gray.shape) * self.MOST)]
+        kept = non_max_suppression(boxes, votes, self.OVERLAP)[: round(max(gray.shape) * self.MOST)]
         if self._glance:
             kept = kept[self._glance.likely(gray, boxes[kept])]
         return boxes[kept], 1 / (1 + np.exp(-votes[kept]))

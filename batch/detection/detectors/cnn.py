@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batch.detection.boxes import squares_as_of_cascade, strongest
+from batch.detection.boxes import non_max_suppression, squares_as_of_cascade
 from batch.detection.networks import OnnxFile
 from batch.errors import DetectorError, NetworkError
 from batch.settings import DETECTORS
@@ -62,7 +62,7 @@ class Cnn:
                 boxes, scores = self.look(gray)
                 looks.append((2**halved * boxes, scores))
         boxes, scores = (np.concatenate(part) for part in zip(*looks, strict=True))
-        best = strongest(boxes, scores, _OVERLAP)
+        best = non_max_suppression(boxes, scores, _OVERLAP)
         return squares_as_of_cascade(boxes[best]), scores[best]
 
     def look(self, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,5 +98,5 @@ def faces_in(maps: list[np.ndarray], least: float) -> tuple[np.ndarray, np.ndarr
     best = np.argsort(-scores, kind="stable")[:_MOST]
     sides = np.exp(np.clip(rows[best, 3:5], -4, 4)) * reach[best]
     boxes = np.concatenate([centres[best] + rows[best, 1:3] * reach[best] - sides / 2, sides], axis=1)
-    kept = strongest(boxes, scores[best], _OVERLAP)
+    kept = non_max_suppression(boxes, scores[best], _OVERLAP)
     return boxes[kept], scores[best][kept]

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batch.detection.boxes import squares_as_of_cascade, strongest
+from batch.detection.boxes import non_max_suppression, squares_as_of_cascade
 from batch.errors import DetectorError
 from batch.settings import DETECTORS
 
@@ -36,5 +36,5 @@ class YuNet:
         if found is None:
             return np.empty((0, 4)), np.empty(0)
         boxes, scores = np.asarray(found[:, :4], float), np.asarray(found[:, -1], float)
-        kept = strongest(boxes, scores, _OVERLAP)
+        kept = non_max_suppression(boxes, scores, _OVERLAP)
         return squares_as_of_cascade(boxes[kept]), np.minimum(scores[kept], 1)
