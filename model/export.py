@@ -89,7 +89,7 @@ def export_beside(keras_file: Path, crops: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    from model.data.datasets import read_parts
+    from model.data.datasets import read_sets
 
-    parts = read_parts(Path(sys.argv[2]), None, None)
-    export_beside(Path(sys.argv[1]), next(reversed(parts.values())).images)
+    [faces] = read_sets([Path(sys.argv[2])])
+    export_beside(Path(sys.argv[1]), next(reversed(faces.parts.values())).crops)

@@ -175,7 +175,7 @@ def _trained(
     job: DetectorJob, training: list[Photograph], held_out: list[Photograph]
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train on windows of photographs; those with more faces come more often."""
-    further = read_fer2013(job.faces)["Training"].images if job.faces else None
+    further = read_fer2013(job.faces)["Training"].crops if job.faces else None
     log.info("%d photographs to train on, %d held out", len(training), len(held_out))
 
     def cut(index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
