@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
+from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
 from jobs.annotation.job import AnnotationSettings, annotation_job
 from jobs.annotation.run_report import RunReport
 from jobs.devices import Device
@@ -33,7 +33,7 @@ _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time (with two jobs or more)."
 _THRESHOLD_HELP = (
     "Least probability that a box holds a face.  [default: the detector's own for 95 % precision: "
-    + ", ".join(f"{name} {threshold:g}" for name, threshold in THRESHOLDS.items())
+    + ", ".join(f"{name} {spec.threshold:g}" for name, spec in DETECTORS.items())
     + "]"
 )
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 from batch.roots.walk import WalkSettings
-from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
+from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
 from jobs.annotation.job import AnnotationSettings
 from jobs.devices import Device
 from jobs.option_values import (
@@ -20,7 +20,7 @@ from jobs.option_values import (
     root_names,
     shard_of,
 )
-from model.bundle import EMOTION_MODEL, SHIPPED_DETECTORS
+from model.bundle import DETECTOR_MODEL, EMOTION_MODEL, GLANCE_MODEL
 
 DETECTOR_VARIABLE = "ANNOTATE_DETECTOR"
 """The environment's word on the detector."""
@@ -57,7 +57,7 @@ def annotation_settings(
     prune: bool = False,
 ) -> AnnotationSettings:
     """What ``annotate --help`` says of each option holds here; raises UsageError."""
-    for name, given, known in (("--detector", detector, THRESHOLDS), ("--device", device, list(Device))):
+    for name, given, known in (("--detector", detector, DETECTORS), ("--device", device, list(Device))):
         if given not in known:
             raise UsageError(f"expected one of {', '.join(known)}, received {given!r}", name)
     counts = (jobs, batch_size, detect_size, max_pixels, image_timeout, limit)
@@ -65,9 +65,9 @@ def annotation_settings(
         check_range(f"--{option.replace('_', '-')}", count, least)
     check_range("--face-threshold", face_threshold, 0, 1)
     names = root_names(roots)
-    own_model, given_model = SHIPPED_DETECTORS.get(detector), path_of(detector_model)
-    given_model = given_model.absolute() if given_model and detector != "cascade" else None
-    found_by = DetectorSettings(str(detector), detect_size, face_threshold, given_model or own_model)
+    given_model, own_model = path_of(detector_model), DETECTOR_MODEL if detector == "cnn" else None
+    found_by_file = given_model.absolute() if given_model else own_model
+    found_by = DetectorSettings(str(detector), detect_size, face_threshold, found_by_file, GLANCE_MODEL)
     patterns = listed("--include", include), listed("--exclude", exclude)
     return AnnotationSettings(
         roots=names,

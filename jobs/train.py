@@ -97,7 +97,7 @@ def emotions(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard")
+        require_training_packages("matplotlib", "tensorboard", "tf2onnx")
         from jobs.training.face_cuts import cut_face
         from model.bundle import EMOTION_MODEL
         from model.emotions.training import EmotionTraining, preview_variants, train_emotions
@@ -159,7 +159,7 @@ def face_verifier(
     with exit_codes():
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "onnx")
+        require_training_packages("matplotlib", "tf2onnx")
         from jobs.training.faces import FaceTraining, train_faces
         from model.training.batches import TrainingSettings
 
@@ -206,7 +206,7 @@ def detector(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard", "onnx")
+        require_training_packages("matplotlib", "tensorboard")
         from jobs.training.detector import DetectorJob, train_face_detector
         from model.detector.training import DetectorTraining
 

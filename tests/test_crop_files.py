@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batch.detection.crop import crop_faces
-from batch.outcome import Box
 from batch.pictures.crop_files import flat_name
 from jobs.annotation.job import AnnotationJob
 from model.data.datasets import read_sets
@@ -49,7 +48,7 @@ def test_crops_are_the_faces_in_colour(tmp_path: Path) -> None:
         crop = Image.open(tmp_path / "crops" / row.emotion / f"{row.path}.0.png")
         assert crop.size == (min(256, max(row.width, row.height)),) * 2
         gray = np.asarray(Image.open(tmp_path / "photos" / row.path).convert("L"))
-        seen = crop_faces(gray, [Box(row.x, row.y, row.width, row.height, 1)])[0]
+        seen = crop_faces(gray, np.array([[row.x, row.y, row.width, row.height]]))[0]
         assert np.corrcoef(seen.ravel(), np.asarray(crop.convert("L").resize((48, 48))).ravel())[0, 1] > 0.98
         assert np.ptp(np.asarray(crop), axis=2).max() > 50
 

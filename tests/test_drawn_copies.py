@@ -69,7 +69,7 @@ def test_labels_are_readable_and_inside(size: tuple[int, int]) -> None:
     """The label of a face in a corner lies inside the picture, and its text is at least ten pixels high."""
     picture = Image.new("RGB", size)
     width = size[0] / 4
-    picture = draw_faces(picture, [Label(Box(size[0] - width, 0, width, width, 1), "surprise 87 %", "#ffffff")])
+    picture = draw_faces(picture, [Label(Box(size[0] - width, 0, width, width), "surprise 87 %", "#ffffff")])
     assert picture.size == size
     rows, columns = np.nonzero(np.asarray(picture.convert("L")) > 200)
     assert rows.min() == 0 and columns.max() == size[0] - 1
@@ -80,7 +80,7 @@ def test_labels_are_readable_and_inside(size: tuple[int, int]) -> None:
 def test_labels_cover_neither_each_other_nor_faces(count: int, side: int) -> None:
     """However close the faces stand, no label lies on another one or another face; those without room have a number."""
     size, across = (1200, 800), 1200 // (side + 6)
-    boxes = [Box(3 + i % across * (side + 6), 3 + i // across * (side + 10), side, side, 1) for i in range(count)]
+    boxes = [Box(3 + i % across * (side + 6), 3 + i // across * (side + 10), side, side) for i in range(count)]
     labels = [Label(box, "surprise 87 %", colour_of(i)) for i, box in enumerate(boxes)]
     placed = place_labels(labels, size, _measured)
     areas = [one.area for one in placed]

@@ -62,5 +62,5 @@ def annotated_images(output: Path, labels: tuple[str, ...]) -> Iterator[Annotate
 
 def _faces(rows: pd.DataFrame, number_of: dict[str, int]) -> Iterator[AnnotatedFace]:
     for row in rows.itertuples():
-        box = Box(row.x, row.y, row.width, row.height, row.face_score)
+        box = Box(row.x, row.y, row.width, row.height)
         yield AnnotatedFace(row.face, box, number_of[row.emotion], row.confidence)

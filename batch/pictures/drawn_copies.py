@@ -64,7 +64,7 @@ def draw_faces(picture: Image.Image, labels: list[Label]) -> Image.Image:
     numbered = [one for one in placed if one.number is not None]
     pen, line = ImageDraw.Draw(picture), max(1, round(max(picture.size) / 400))
     for label in labels:
-        x, y, width, height = label.box[:4]
+        x, y, width, height = label.box
         pen.rectangle((x, y, x + width, y + height), outline=label.colour, width=line)
     for one in placed:
         _write(pen, one.text, one.area[:2], one.font_size, one.label.colour)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from batch.errors import RootError
-from batch.outcome import FAILED, Found, Outcome, Status
+from batch.outcome import FAILED, Found, Outcome, Result, Status
 from batch.plan import Plan
 from jobs.annotation.progress_bar import NoBar, bar_for_person
 
@@ -70,7 +70,7 @@ class RunReport:
         finally:
             self.seconds[name] += time.monotonic() - begun
 
-    def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Outcome]]) -> Iterator[Outcome]:
+    def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Result]]) -> Iterator[Result]:
         """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
         due = 0
 
