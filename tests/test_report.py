@@ -303,15 +303,18 @@ def test_a_hundred_thousand_faces_fit_into_a_page(tmp_path: Path) -> None:
         const changes = { surer: "50", after: "2015-01-01", larger: "300", folder: "holiday 1", order: "name" };
         for (const [name, value] of Object.entries(changes)) {
           form.elements[name].value = value;
-          const begun = performance.now();
-          form.oninput();
-          document.body.offsetHeight; // lays the page out
-          times.push(performance.now() - begun);
+          const tries = [1, 2, 3, 4, 5].map(() => {
+            const begun = performance.now();
+            form.oninput();
+            document.body.offsetHeight; // lays the page out
+            return performance.now() - begun;
+          });
+          times.push(Math.min(...tries)); // whatever else the machine does
         }
         return { times, found: document.getElementById("found").textContent };""",
     )
     assert seen["found"].endswith("of 100,000 faces")
-    assert np.median(seen["times"]) < 100, seen["times"]
+    assert max(seen["times"]) < 100, seen["times"]
 
 
 @pytest.mark.parametrize("make", [True, False], ids=["empty folder", "no folder"])
