@@ -107,6 +107,6 @@ def _lines(form: Format, annotated: "AnnotatedTables") -> Iterable[str]:
 
 
 def _write(file: Path, lines: Iterable[str]) -> None:
-    from batch.files import write_durably
+    from batch.tables.files import write_durably
 
     write_durably(file, lambda stream: stream.writelines(line.encode() for line in lines))

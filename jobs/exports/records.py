@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from batch.outcome import FAILED, Key
 from batch.roots import open_root, picture_place
-from batch.snapshot import read_tables
+from batch.tables.snapshot import read_tables
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from batch.decode import read_orientation
 from batch.errors import OutputError
-from batch.files import write_picture, writing
+from batch.images.decode import read_orientation
 from batch.outcome import ImageError
 from batch.roots import image_source, open_root, picture_place
 from batch.roots.folder import Folder
+from batch.tables.files import write_picture, writing
 from jobs.exports.records import AnnotatedImage, AnnotatedTables
 from jobs.exports.regions import stored_area
 from jobs.exports.xml_text import XmlError
