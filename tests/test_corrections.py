@@ -144,8 +144,8 @@ def test_table_of_boxes(annotations: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["{", "[]", "[1]", "{}", '{"images": 1, "annotations": 2, "categories": 3}', '[{"data": {}, "annotations": [{}]}]',
-     '[{"data": {"image": "s3://b/a.jpg"}, "annotations": [{"result": [{"type": "rectanglelabels", '
-     '"original_width": 1, "original_height": 1, "value": {"x": 1, "y": 1, "width": 1, "height": 1, "rectanglelabels": ["joy"]}}]}]}]',
+     '[{"data": {"image": "s3://b/a.jpg"}, "annotations": [{"result": [{"type": "rectanglelabels", "original_width": 1,'
+     '"original_height": 1, "value": {"x": 1, "y": 1, "width": 1, "height": 1, "rectanglelabels": ["joy"]}}]}]}]',
      "[" * 100_000],
 )  # fmt: skip
 def test_files_of_other_forms(text: str, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from batch.outcome import Outcome
+from batch.outcome import Outcome, Status
 
 SCHEMA_VERSION = 1
 _LARGEST_INT32 = 2**31 - 1
@@ -45,6 +46,21 @@ def faces_schema(labels: tuple[str, ...]) -> pa.Schema:
             **dict.fromkeys(labels, pa.float32()),
         }
     )
+
+
+def with_whole_dictionaries(table: pa.Table) -> pa.Table:
+    """A table of images or faces whose texts of few values have one dictionary: all statuses, all labels, in order.
+
+    Else each file has a dictionary of its own, and pyarrow cannot group or join the tables of several shards.
+    """
+    names = table.column_names
+    values = {"status": [*Status]} if "status" in names else {"emotion": names[names.index("confidence") + 1 :]}
+    for name, known in values.items():
+        dictionary = pa.array(map(str, known), pa.string())
+        indices = [pc.index_in(chunk.cast(pa.string()), dictionary) for chunk in table[name].chunks]
+        chunks = [pa.DictionaryArray.from_arrays(one, dictionary) for one in indices]
+        table = table.set_column(names.index(name), name, pa.chunked_array(chunks, _TEXT))
+    return table
 
 
 def metadata(identity: dict[str, Any], **more: Any) -> dict[str, str]:

@@ -121,9 +121,9 @@ def _snapshot(output: Path, faces: BinaryIO, images: BinaryIO) -> Snapshot:
             f"{images.name} is generation {generation}, {faces.name} is {other}: one was replaced by hand. "
             "Restore both from the same backup, or move both away to annotate everything anew."
         )
-    if identity.get("schema") != SCHEMA_VERSION:
+    if identity.get("schema") not in range(1, SCHEMA_VERSION + 1):
         raise OutputError(
-            f"{images.name} has schema version {identity.get('schema')}, expected {SCHEMA_VERSION}. "
+            f"{images.name} has schema version {identity.get('schema')}, expected at most {SCHEMA_VERSION}. "
             "Use the version of emotion-annotate that wrote it, or another output."
         )
     return Snapshot(output, identity, generation)
