@@ -19,3 +19,11 @@ class ClusterError(Exception):
 
 class DetectorError(Exception):
     """The face detector cannot be built."""
+
+
+class WorkersError(Exception):
+    """Worker processes die one after the other, by no fault of an image."""
+
+
+class UnreadError(Exception):
+    """Images could not be read for now; what could be done is done and kept."""

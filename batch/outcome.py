@@ -77,8 +77,20 @@ class Outcome:
     patches: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    doubtful: bool = False
+    """Whether what became of it may be the machine's fault, or ours, if it becomes of many in a row."""
 
     @property
     def largest_first(self) -> list[int]:
         """Indices of the faces in the order in which they are numbered."""
         return sorted(range(len(self.boxes)), key=lambda i: (-self.boxes[i].width * self.boxes[i].height, i))
+
+
+class Setback(NamedTuple):
+    """An image that cannot be read for now, by no fault of its own: that is no outcome, and gives no row."""
+
+    found: Found
+    reason: str
+
+
+Result = Outcome | Setback

@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from batch.errors import ClusterError, DetectorError, OutputError, OutputHeld, RootError
+from batch.errors import ClusterError, DetectorError, OutputError, OutputHeld, RootError, UnreadError, WorkersError
 from jobs.log import printable
 from model.errors import DataError, DeviceError, ModelError, TrainingError
 
@@ -18,6 +18,8 @@ _EXIT_CODES: dict[type[Exception], int] = {
     **dict.fromkeys(
         (
             RootError,
+            UnreadError,
+            WorkersError,
             OutputError,
             ClusterError,
             DetectorError,

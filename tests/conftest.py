@@ -80,8 +80,8 @@ def environment() -> dict[str, str]:
 
 
 def annotate_here(root: Path | str, output: Path, **changes: object) -> RunReport:
-    """Run the job in this process, with one worker unless ``changes`` to the settings say otherwise."""
-    settings = AnnotationSettings(roots=(root,), output=output)
+    """Run the job in this process, without workers unless ``changes`` to the settings say otherwise."""
+    settings = AnnotationSettings(roots=(root,), output=output, jobs=0)
     report = RunReport()
     with report, annotation_job(_changed(settings, changes), report) as job:
         job.run()

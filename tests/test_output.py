@@ -55,7 +55,7 @@ def publish_all(output: Path, *outcomes: Outcome, dropped: tuple[Key, ...] = (),
     images = merged_images(old[0], new, dropped)
     faces = merged_faces(old[1], checkpoints.faces(), dropped, new, LABELS)
     publish(output, images, faces, IDENTITY, snapshot.generation + 1, csv)
-    checkpoints.clear()
+    checkpoints.clear(new)
 
 
 def rows(output: Path) -> tuple[list[str], list[str]]:

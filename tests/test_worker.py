@@ -136,11 +136,12 @@ def test_too_little_memory_to_find_faces(wants: str, tmp_path: Path, monkeypatch
     assert "not enough memory" in str(found.error)
 
 
-def test_a_mistake_of_ours_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What OpenCV refuses for another reason than memory is not taken for an image's fault."""
+def test_what_detection_raises_costs_that_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OpenCV refuses for another reason than memory is a row that says so, and tells of the mistake."""
     monkeypatch.setattr(worker, "shared_detector", lambda _: Greedy("nonsense"))
-    with pytest.raises(cv2.error):
-        outcome(Image.new("L", (64, 48)), tmp_path / "a.png")
+    found = outcome(Image.new("L", (64, 48)), tmp_path / "a.png")
+    assert (found.status, found.width, found.height, found.doubtful) == (Status.CRASHED, 64, 48, True)
+    assert "the detector failed on it: error: OpenCV" in str(found.error)
 
 
 def test_a_photograph_that_changes_after_the_walk_is_due_again(tmp_path: Path) -> None:

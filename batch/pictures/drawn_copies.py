@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from batch.faults import TransientError
 from batch.images.decode import read_picture
 from batch.outcome import FAILED, Box, ImageError, Outcome
 from batch.roots import image_source, picture_place
@@ -44,7 +45,7 @@ class DrawnCopies:
             return
         try:
             picture, _ = read_picture(image_source(outcome.found.key))
-        except ImageError:  # gone or changed since it was annotated; the next run sees to it
+        except (ImageError, TransientError):  # gone or changed since it was annotated; the next run sees to it
             return
         draw_faces(picture, [self._label(outcome, index) for index in outcome.largest_first[::-1]])
         file = self._folder / picture_place(outcome.found.key).relative_to(self._parent)

@@ -1,7 +1,8 @@
 """Workers on a Dask cluster in place of processes of this machine, by joblib's own backend. Imports Dask."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -9,16 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client, KilledWorker
-from joblib import parallel_config, register_parallel_backend
+from joblib import Parallel, delayed, parallel_config, register_parallel_backend
 from joblib._dask import DaskDistributedBackend
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from batch.errors import ClusterError, DetectorError, RootError
+from batch.outcome import Found, Outcome, Result, Status
 from batch.roots import open_root
-from batch.settings import DetectorSettings
+from batch.settings import DetectorSettings, WorkerSettings
+from batch.workers.pool import CHUNK, IN_FLIGHT, batched
 
 _PATIENCE = 10
 """Seconds that scheduler and workers have to answer."""
+
+_WAVE = 16
+"""Chunks per worker that are in flight at most."""
+
+# What a run that is interrupted has done beyond what it has recorded is done again, which is no news for anybody.
+warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", module="joblib")
+
+
+def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
+    """Import OpenCV in the process that needs it; the one that gave the command does without."""
+    from batch.workers.worker import annotate_chunk
+
+    return annotate_chunk(chunk, settings)
 
 
 class _SurvivingBackend(DaskDistributedBackend):
@@ -46,6 +62,45 @@ class _SurvivingBackend(DaskDistributedBackend):
     def effective_n_jobs(self, n_jobs: int) -> int:
         """Two at least: what one job has to do joblib would do here."""
         return max(2, int(super().effective_n_jobs(n_jobs)))
+
+
+def annotate_on_cluster(
+    images: Iterable[Found], settings: WorkerSettings, workers: int
+) -> Generator[Result, None, None]:
+    """What became of each image, in the order of ``images``, by the ``workers`` that ``cluster_workers`` gives.
+
+    An image on which workers die gets the status CRASHED; the other images of its chunk are done all the same.
+    """
+    for wave in batched(batched(images, CHUNK), max(_WAVE * workers, IN_FLIGHT)):
+        yield from _outcomes(wave, settings, workers)
+
+
+def _outcomes(chunks: list[list[Found]], settings: WorkerSettings, workers: int) -> Iterator[Result]:
+    """Do some chunks; after a crash do the rest again, in ever smaller parts, until it is known which image it was."""
+    done = 0
+    try:
+        for results in Parallel(workers, return_as="generator")(delayed(annotate_chunk)(c, settings) for c in chunks):
+            done += 1
+            yield from results
+    except TerminatedWorkerError:
+        rest = chunks[done:]
+        if len(rest) == 1 and len(rest[0]) == 1:
+            reason = "the processes that decoded it died, or took longer than --image-timeout; it is probably damaged"
+            yield Outcome(rest[0][0], Status.CRASHED, reason, doubtful=True)
+            return
+        for part in _parts(rest, 2 * workers):
+            yield from _outcomes(part, settings, workers)
+
+
+def _parts(chunks: list[list[Found]], in_flight: int) -> list[list[list[Found]]]:
+    """Those that were probably in flight apart from those behind them; then each on its own; then halves of one."""
+    if len(chunks) > in_flight:
+        return [chunks[:in_flight], chunks[in_flight:]]
+    if len(chunks) > 1:
+        return [[chunk] for chunk in chunks]
+    [chunk] = chunks
+    half = len(chunk) // 2
+    return [[chunk[:half]], [chunk[half:]]]
 
 
 @contextmanager

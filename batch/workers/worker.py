@@ -15,24 +15,34 @@ import numpy as np
 from batch.detection.boxes import is_within_reason
 from batch.detection.crop import crop_faces, cut_patches
 from batch.detection.detect import Detector, build_detector
+from batch.errors import DetectorError
+from batch.faults import TransientError, may_heal
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import Box, Found, ImageError, Outcome, Status
+from batch.outcome import Box, Found, ImageError, Outcome, Result, Setback, Status
 from batch.roots import image_source, open_root
 from batch.settings import DetectorSettings, WorkerSettings
 
 
-def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
-    """The outcome of each image of a chunk, in order. In a worker process each is given its time and no more."""
-    outcomes = []
+def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
+    """What became of each image of a chunk, in order."""
+    return list(annotate_each(chunk, settings))
+
+
+def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterator[Result]:
+    """What became of each image, as it comes. In a worker process each is given its time and no more.
+
+    Of no images at all the detector is built and tried, so that whoever waits for the end knows the process for sound.
+    """
+    if not chunk:
+        shared_detector(settings.detector).detect(np.zeros((64, 64), np.uint8))
     for root in {found.key.root for found in chunk}:
         open_root(root).prepare()
     for found in chunk:
         with time_limit(settings.image_timeout):
-            outcomes.append(annotate_image(found, settings))
-    unread = [outcome for outcome in outcomes if outcome.status in (Status.UNREADABLE, Status.DENIED)]
-    for root in {outcome.found.key.root for outcome in unread}:
-        open_root(root).check_still_there()
-    return outcomes
+            result = annotate_image(found, settings)
+        if isinstance(result, Outcome) and result.status in (Status.UNREADABLE, Status.DENIED):
+            open_root(found.key.root).check_still_there()
+        yield result
 
 
 @contextmanager
@@ -49,17 +59,20 @@ def time_limit(seconds: float) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
-def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
+def annotate_image(found: Found, settings: WorkerSettings) -> Result:
     """Read an image and propose its faces; whatever is wrong with the image becomes its status."""
     started = time.perf_counter()
     try:
         photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.enough)
         decoded = time.perf_counter()
-        with _memory_for(photograph):
+        with _blamed_on(photograph):
             boxes, crops, patches = find_faces(photograph, shared_detector(settings.detector), settings.detector)
+    except TransientError as error:
+        return Setback(found, str(error))
     except ImageError as error:
         seconds = {"decode": time.perf_counter() - started}
-        return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds)
+        ours = error.status is Status.CRASHED
+        return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds, doubtful=ours)
     seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
     return Outcome(
         found,
@@ -75,15 +88,20 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
 
 
 @contextmanager
-def _memory_for(photograph: Photograph) -> Iterator[None]:
-    """Turn OpenCV's and NumPy's lack of memory into an ImageError: it costs that image."""
+def _blamed_on(photograph: Photograph) -> Iterator[None]:
+    """Turn whatever finding its faces raises into an ImageError: it costs that image, and no other."""
     try:
         yield
-    except (MemoryError, cv2.error) as error:
-        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
-            raise
-        reason = "not enough memory to find the faces in it"
-        raise ImageError(Status.TOO_LARGE, reason, photograph.width, photograph.height) from error
+    except DetectorError:
+        raise
+    except Exception as error:  # OpenCV, NumPy and ONNX Runtime have errors of their own
+        size = photograph.width, photograph.height
+        if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem):
+            raise ImageError(Status.TOO_LARGE, "not enough memory to find the faces in it", *size) from error
+        if may_heal(error):
+            raise TransientError(str(error)) from error
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ImageError(Status.CRASHED, f"the detector failed on it: {told}", *size) from error
 
 
 def find_faces(

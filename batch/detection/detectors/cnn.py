@@ -52,7 +52,7 @@ class Cnn:
         """The faces found, best first, as squares: those of the image and of its halves, where large ones are small."""
         looks = [self.look(gray)]
         for halved in range(1, _HALVES + 1):
-            if max(gray.shape) > _SMALL:
+            if max(gray.shape) > _SMALL and min(gray.shape) > 1:  # half a pixel is none
                 gray = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
                 boxes, scores = self.look(gray, halved)
                 looks.append((2**halved * boxes, scores))
