@@ -4,13 +4,21 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from conftest import astronaut
 from handmade_tables import outcome, photograph, write_tables
+from training_runs import train
 from typer.testing import CliRunner
 
-from jobs.corrections.reader import are_corrections, read_corrections
+from batch.detection.crop import crop_faces
+from batch.images.decode import read_photograph
+from batch.outcome import Box
+from jobs.corrections.reader import are_corrections, as_tables, read_corrections
 from jobs.export import app
+from jobs.training.face_cuts import cut_face
+from model.data.datasets import read_sets
 from model.errors import DataError
 
 FACES = {(30, 10, 40, 20): "joy", (90, 30, 50, 40): "fear"}
@@ -162,3 +170,42 @@ def test_photographs_in_archives_are_refused(annotations: Path) -> None:
     file.write_text("root,path,x,y,width,height,label\n/x/a.zip,b.jpg,1,2,3,4,happy\n", "utf-8")
     with pytest.raises(DataError, match="Unpack"):
         read_corrections(file)
+
+
+def test_corrected_faces_are_cut_as_annotate_cuts_them(tmp_path: Path) -> None:
+    """Corrections become a table beside the model, whose faces are the crops that annotate labels."""
+    (tmp_path / "photos").mkdir()
+    astronaut().save(tmp_path / "photos" / "a.png")
+    write_tables(tmp_path / "out", outcome(tmp_path / "photos", "a.png", {(170, 65, 110, 110): "joy"}))
+    mine = tmp_path / "mine.csv"
+    mine.write_text(f"root,path,face,label\n{tmp_path / 'photos'},a.png,0,surprised\n", "utf-8")
+    (table,) = as_tables([mine], tmp_path / "out", tmp_path / "new.keras")
+    assert table == tmp_path / "new.mine.parquet"
+    (found,) = read_sets([table], cut=cut_face)
+    gray = read_photograph(tmp_path / "photos" / "a.png", 10**9, 10**5).gray
+    assert found.name == "mine" and found.parts["all"].labels == ("surprise",)
+    assert np.array_equal(found.parts["all"].crops, crop_faces(gray, [Box(170, 65, 110, 110, 1)]))
+    assert as_tables([tmp_path / "photos", table], None, mine) == (tmp_path / "photos", table)
+
+
+def test_annotate_train_takes_corrections(annotations: Path, tmp_path: Path) -> None:
+    """The loop closes: annotate, export, put right, train; here up to the preview of what would be trained on."""
+
+    def draw_more(whole: dict) -> None:
+        face = whole["annotations"][0]
+        whole["annotations"] = [face | {"bbox": [7 * n, 5 * n, 40, 40], "category_id": 1 + n % 2} for n in range(12)]
+
+    change(exported(annotations, "coco"), draw_more)
+    done = train("emotions", "coco.json", "-o", "mine.keras", "--preview", "preview.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "12 labelled faces in 1 photographs" in done.stderr and (tmp_path / "preview.png").exists()
+    assert pd.read_parquet(tmp_path / "mine.coco.parquet")["label"].tolist() == ["joy", "anger"] * 6
+
+
+def test_names_that_are_not_utf_8_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A photograph whose name no table can hold costs itself."""
+    (tmp_path / "labels.csv").write_text(
+        "root,path,x,y,width,height,label\n/r,a\\xff.jpg,1,2,3,4,joy\n/r,b.jpg,1,2,3,4,joy\n"
+    )
+    assert rows(read_corrections(tmp_path / "labels.csv")) == [("/r/b.jpg", "joy", 1, 2, 3, 4)]
+    assert "1 faces are left out" in caplog.text
