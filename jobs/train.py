@@ -100,7 +100,7 @@ def emotions(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard")
+        require_training_packages("matplotlib", "tensorboard", "tf2onnx")
         from jobs.corrections.reader import as_tables
         from jobs.training.face_cuts import cut_face
         from model.bundle import EMOTION_MODEL
@@ -162,7 +162,7 @@ def face_verifier(
     with exit_codes():
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "onnx")
+        require_training_packages("matplotlib", "tf2onnx")
         from jobs.training.faces import FaceTraining, train_faces
         from model.training.batches import TrainingSettings
 
@@ -209,7 +209,7 @@ def detector(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard", "onnx")
+        require_training_packages("matplotlib", "tensorboard")
         from jobs.training.detector import DetectorJob, train_face_detector
         from model.detector.training import DetectorTraining
 

@@ -7,12 +7,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from batch.names import to_text
-from batch.outcome import Box, Found, Key, Outcome, Status
+from batch.outcome import Box, Face, Found, Key, Outcome, Quality, Status
 from batch.tables.publish import publish
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
 from model.labels import EMOTIONS
 
 IDENTITY = {"schema": SCHEMA_VERSION, "model": "0123456789abcdef", "labels": list(EMOTIONS)}
+
+QUALITY = Quality(0.6, 0.5, 0.25)
 
 Faces = Mapping[tuple[float, float, float, float], str]
 """The emotion of each box x, y, width, height."""
@@ -27,22 +29,28 @@ def photograph(size: tuple[int, int], orientation: int = 1) -> tuple[Image.Image
 
 
 def outcome(
-    root: Path, path: str, faces: Faces, confidence: float = 0.9, labels: tuple[str, ...] = EMOTIONS
+    root: Path,
+    path: str,
+    faces: Faces,
+    confidence: float = 0.9,
+    labels: tuple[str, ...] = EMOTIONS,
+    quality: Quality = QUALITY,
 ) -> Outcome:
     """What became of a photograph that lies below ``root``, had the detector found these faces in it."""
     file = root / path
     with Image.open(file) as image:
         width, height = ImageOps.exif_transpose(image).size
-    probabilities = np.full((len(faces), len(labels)), (1 - confidence) / (len(labels) - 1), np.float32)
-    for row, emotion in enumerate(faces.values()):
-        probabilities[row, labels.index(emotion)] = confidence
+    found = []
+    for box, emotion in sorted(faces.items(), key=lambda face: -face[0][2] * face[0][3]):
+        probabilities = np.full(len(labels), (1 - confidence) / (len(labels) - 1), np.float32)
+        probabilities[labels.index(emotion)] = confidence
+        found.append(Face(Box(*box), 0.99, probabilities, quality))
     return Outcome(
         Found(Key(to_text(str(root)), to_text(path)), file.stat().st_size, file.stat().st_mtime_ns),
         Status.OK if faces else Status.NO_FACE,
         width=width,
         height=height,
-        boxes=tuple(Box(*box, 0.99) for box in faces),
-        probabilities=probabilities if faces else None,
+        faces=tuple(found),
     )
 
 

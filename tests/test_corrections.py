@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from batch.detection.crop import crop_faces
 from batch.images.decode import read_photograph
-from batch.outcome import Box
 from jobs.corrections.reader import are_corrections, as_tables, read_corrections
 from jobs.export import app
 from jobs.training.face_cuts import cut_face
@@ -184,7 +183,7 @@ def test_corrected_faces_are_cut_as_annotate_cuts_them(tmp_path: Path) -> None:
     (found,) = read_sets([table], cut=cut_face)
     gray = read_photograph(tmp_path / "photos" / "a.png", 10**9, 10**5).gray
     assert found.name == "mine" and found.parts["all"].labels == ("surprise",)
-    assert np.array_equal(found.parts["all"].crops, crop_faces(gray, [Box(170, 65, 110, 110, 1)]))
+    assert np.array_equal(found.parts["all"].crops, crop_faces(gray, np.array([[170, 65, 110, 110]])))
     assert as_tables([tmp_path / "photos", table], None, mine) == (tmp_path / "photos", table)
 
 

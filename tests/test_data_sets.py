@@ -10,7 +10,6 @@ from drawn_faces import draw_crops
 
 from batch.detection.crop import crop_faces
 from batch.images.decode import read_photograph
-from batch.outcome import Box
 from jobs.training.face_cuts import cut_face
 from model.data.crops import LabelledCrops, hard_labelled
 from model.data.datasets import DataSet, read_sets
@@ -50,7 +49,7 @@ def test_a_table_with_boxes_is_cut_as_annotate_cuts(tmp_path: Path) -> None:
     one, two = read_sets([tmp_path / "faces.csv"], cut=cut_face)
     assert [(each.name, *each.parts) for each in (one, two)] == [("one", "all"), ("two", "all")]
     gray = read_photograph(tmp_path / "a.png", 10**9, 10**5).gray
-    expected = crop_faces(gray, [Box(170, 65, 110, 110, 1), Box(2, 400, 105, 111, 1)])
+    expected = crop_faces(gray, np.array([[170, 65, 110, 110], [2, 400, 105, 111]]))
     found = [each.parts["all"] for each in (one, two)]
     assert np.array_equal(np.concatenate([crops.crops for crops in found]), expected)
     assert found[0].images.shape == (1, 72, 72)

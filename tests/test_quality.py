@@ -10,17 +10,17 @@ import skimage.data
 from PIL import Image
 from skimage.measure import blur_effect
 
-from batch.detection.quality import Quality, measure_faces
-from batch.outcome import Box
+from batch.detection.quality import measure_faces
+from batch.outcome import Box, Face, Found, Key, Outcome, Quality, Status
+from batch.tables.schema import face_rows
 
 GRAY = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2GRAY)
-FACE = Box(170, 65, 100, 100, 1.0)
+FACE = (170, 65, 100, 100)
 
 
-def measured(gray: np.ndarray, box: Box = FACE, scale: float = 1.0) -> Quality:
+def measured(gray: np.ndarray, box: tuple[float, ...] = FACE, scale: float = 1.0) -> Quality:
     shrunken = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    (quality,) = measure_faces(shrunken, [Box(*(length * scale for length in box[:4]), box.score)])
-    return quality
+    return Quality(*measure_faces(shrunken, np.array([box]) * scale)[0])
 
 
 def test_sharpness_is_that_of_the_paper() -> None:
@@ -47,7 +47,7 @@ def test_brightness_and_contrast() -> None:
 @pytest.mark.parametrize("scale", [0.5, 0.7, 0.9])
 def test_a_face_of_fewer_pixels(scale: float) -> None:
     """The same face in a smaller photograph is as sharp, bright and rich in contrast."""
-    assert measured(GRAY, scale=scale)[:3] == pytest.approx(measured(GRAY)[:3], abs=0.015)
+    assert measured(GRAY, scale=scale) == pytest.approx(measured(GRAY), abs=0.015)
 
 
 def test_a_face_of_very_few_pixels() -> None:
@@ -59,7 +59,7 @@ def test_real_faces_in_photographs_of_different_sizes(shared_data: Path) -> None
     """Large faces keep their sharpness in photographs of half and a third of the size, and lose it when blurred."""
     boxes = json.loads((shared_data / "wider" / "boxes.json").read_text())
     large = [
-        (name, Box(*box, 1.0))
+        (name, tuple(box))
         for name, image in boxes.items()
         if name.startswith("full/")
         for box in image["boxes_xywh"]
@@ -72,7 +72,7 @@ def test_real_faces_in_photographs_of_different_sizes(shared_data: Path) -> None
         assert [measured(gray, box, scale).sharpness for scale in (0.5, 0.35)] == pytest.approx(
             [sharpness] * 2, abs=0.02
         )
-        blurred = cv2.GaussianBlur(gray, (0, 0), 0.02 * max(box.width, box.height))
+        blurred = cv2.GaussianBlur(gray, (0, 0), 0.02 * max(box[2:]))
         assert measured(blurred, box).sharpness < sharpness - 0.05
 
 
@@ -88,17 +88,21 @@ def test_real_faces_in_photographs_of_different_sizes(shared_data: Path) -> None
 )
 def test_faces_that_touch_the_border(box: tuple[int, ...], expected: bool) -> None:
     """A face whose box reaches the photograph's border may be cut off."""
-    assert measured(GRAY, Box(*box, 1.0)).touches_border is expected
+    face = Face(Box(*box), 0.9, np.array([1.0]), Quality(0.6, 0.5, 0.25))
+    image = Outcome(Found(Key("/r", "a.jpg"), 1, 1), Status.OK, width=512, height=512, faces=(face,))
+    (row,) = face_rows([image], ("joy",)).to_pylist()
+    assert row["touches_border"] is expected
+    assert row["sharpness"] == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize("box", [(-5, -5, 2, 2), (600, 10, 9, 9), (10, 10, 0.1, 50), (-9, 20, 11, 2), (511, 511, 9, 9)])
 def test_boxes_that_hold_next_to_nothing(box: tuple[float, ...]) -> None:
     """Whatever box a detector comes up with: finite numbers from 0 to 1."""
-    assert all(0 <= number <= 1 for number in measured(GRAY, Box(*box, 1.0))[:3])
+    assert all(0 <= number <= 1 for number in measured(GRAY, box))
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_face_of_one_gray_level(level: int) -> None:
     """Where nothing can be told apart nothing is sharp."""
-    quality = measured(np.full((200, 200), level, np.uint8), Box(50, 50, 60, 60, 1.0))
-    assert quality == (0.0, pytest.approx(level / 255), pytest.approx(0.0, abs=1e-6), False)
+    quality = measured(np.full((200, 200), level, np.uint8), (50, 50, 60, 60))
+    assert quality == (0.0, pytest.approx(level / 255), pytest.approx(0.0, abs=1e-6))

@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dask.dataframe as dd
+import duckdb
 import jsonschema
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +19,7 @@ from handmade_tables import IDENTITY, outcome, photograph, write_tables
 from typer.testing import CliRunner
 
 from batch.errors import OutputError
-from batch.outcome import Found, Key, Outcome, Status
+from batch.outcome import Found, Key, Outcome, Quality, Status
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import read_annotations, read_snapshot
 from jobs.export import app
@@ -160,3 +162,27 @@ def test_run_and_log_are_as_their_schemas_say(command: Run, tmp_path: Path) -> N
     assert set(run) == set(json.loads((DOCS / "run.schema.json").read_text("utf-8"))["properties"])
     assert read_snapshot(tmp_path / "out").identity == run["identity"]
     assert run["identity"]["schema"] == SCHEMA_VERSION and run["rows"] == {"images": 2, "faces": 1}
+
+
+def test_the_sharpest_smiling_group_photograph_of_each_day(tmp_path: Path) -> None:
+    """README's query over both tables finds it, and leaves out those where one does not smile or is cut off."""
+    (tmp_path / "photos").mkdir()
+    group = {(30, 30, 30, 30): "joy", (60, 30, 30, 30): "joy", (90, 30, 30, 30): "joy"}
+    shots = {
+        "blurred.jpg": (group, 0.4),
+        "sharp.jpg": (group, 0.6),
+        "sad.jpg": ({**group, (120, 60, 30, 30): "sadness"}, 0.9),
+        "cut.jpg": ({**group, (0, 60, 30, 30): "joy"}, 0.9),
+        "alone.jpg": ({(30, 30, 30, 30): "joy"}, 0.9),
+    }
+    outcomes = []
+    for name, (faces, sharpness) in shots.items():
+        image, exif = photograph((160, 120))
+        image.save(tmp_path / "photos" / name, exif=exif)
+        there = outcome(tmp_path / "photos", name, faces, quality=Quality(sharpness, 0.5, 0.25))
+        outcomes.append(replace(there, taken_at=datetime(2024, 5, 1, 10)))
+    write_tables(tmp_path / "out", *outcomes)
+    readme = (DOCS.parent / "README.md").read_text("utf-8")
+    (query,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+    rows = duckdb.sql(query.replace("annotations/", f"{tmp_path}/out/")).fetchall()
+    assert [(str(day), path) for day, path in rows] == [("2024-05-01", "sharp.jpg")]

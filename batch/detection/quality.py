@@ -1,11 +1,7 @@
-"""How good a picture of a face is: sharp, bright, rich in contrast, whole."""
-
-from typing import NamedTuple
+"""How good a picture of a face is: sharp, bright, rich in contrast."""
 
 import cv2
 import numpy as np
-
-from batch.outcome import Box
 
 _SIDE = 64
 """Longer side, in pixels, at which faces are compared: what a face of 3 % of a photograph's width has when detected."""
@@ -13,42 +9,31 @@ _BLUR = 11
 """Pixels of the blur that sharpness is measured against, as in the paper's reference implementation."""
 
 
-class Quality(NamedTuple):
-    """What ``measure_faces`` tells of a face; the first three from 0 to 1."""
+def measure_faces(gray: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Sharpness, brightness and contrast, 0 to 1, in each of boxes (N, 4) of ``gray`` -> (N, 3).
 
-    sharpness: float
-    brightness: float
-    contrast: float
-    touches_border: bool
-
-
-def measure_faces(gray: np.ndarray, boxes: list[Box]) -> list[Quality]:
-    """The quality of each face of ``gray`` (rows, columns) uint8, whose pixels the boxes are in.
-
-    The part of a box within the image is first scaled to 64 pixels on its longer side, so that the same face has the
-    same numbers in a photograph of twice the size; a face of fewer pixels has less detail, and less sharpness.
+    ``gray`` is (rows, columns) uint8, and the boxes are in its pixels. The part of a box within the image is first
+    scaled to 64 pixels on its longer side, so that the same face has the same numbers in a photograph of twice the
+    size; a face of very few pixels has less detail, and less sharpness.
 
     Sharpness is 1 - blur of Crété-Roffet et al., The Blur Effect (SPIE 6492, 2007): how much of the differences between
     neighbouring pixels another blur takes away, along the axis where that is less. Brightness is the mean of the gray
     levels and contrast their standard deviation (RMS contrast, Peli 1990), both as shares of 255.
     """
-    return [_measure(gray, box) for box in boxes]
+    return np.array([_measure(gray, box) for box in boxes], float).reshape(-1, 3)
 
 
-def _measure(gray: np.ndarray, box: Box) -> Quality:
-    rows, columns = gray.shape
-    left, top = round(box.x), round(box.y)
-    right, bottom = left + round(box.width), top + round(box.height)
-    border = left <= 0 or top <= 0 or right >= columns or bottom >= rows
+def _measure(gray: np.ndarray, box: np.ndarray) -> tuple[float, float, float]:
+    left, top = np.rint(box[:2]).astype(int)
+    right, bottom = left + round(box[2]), top + round(box[3])
     face = gray[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     if face.size == 0:
-        return Quality(0.0, 0.0, 0.0, border)
+        return 0.0, 0.0, 0.0
     scale = _SIDE / max(face.shape)
     size = (max(1, round(face.shape[1] * scale)), max(1, round(face.shape[0] * scale)))
     scaled = cv2.resize(face, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     levels = scaled.astype(np.float32) / 255
-    sharpness = min(_kept(levels, 0), _kept(levels, 1))
-    return Quality(sharpness, float(levels.mean()), float(levels.std()), border)
+    return min(_kept(levels, 0), _kept(levels, 1)), float(levels.mean()), float(levels.std())
 
 
 def _kept(levels: np.ndarray, axis: int) -> float:

@@ -6,9 +6,11 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from batch.errors import ClusterError, OutputError, UnreadError
 from batch.outcome import Found, Outcome, Result, Setback, Status
@@ -26,6 +28,7 @@ from batch.tables.schema import SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
+from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
@@ -51,7 +54,7 @@ class AnnotationSettings:
     model: Path = EMOTION_MODEL
     device: str = "auto"
     without_neutral: bool = False
-    worker: WorkerSettings = WorkerSettings(DetectorSettings(model=GLANCE_MODEL))
+    worker: WorkerSettings = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL))
     walk: WalkSettings = WalkSettings()
     cluster: str | None = None
     """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
@@ -74,7 +77,7 @@ class AnnotationJob:
         self.card: ModelCard = read_card(settings.model)
         _check_labels(self.card)
         detector = settings.worker.detector
-        self.verifier = read_card(FACE_MODEL) if detector.verified else None
+        self.verifier = read_card(FACE_MODEL) if detector.spec.verified else None
         self.labels = tuple(x for x in self.card.labels if x != NEUTRAL or not settings.without_neutral)
         self.identity = {
             "schema": SCHEMA_VERSION,
@@ -180,23 +183,34 @@ class AnnotationJob:
         return self.snapshot.identity == self.identity
 
     def _annotated(self, patience: Patience) -> Iterator[Outcome]:
-        """Every image of the plan with its faces' probabilities. Keras is imported while the workers already work."""
-        settings = self.settings
-        outcomes = self.report.watch(self.plan, patience.outcomes)
-        first = next(outcomes, None)
+        """What becomes of every image of the plan. Keras, if it is needed, is imported while the workers work."""
+        results = self.report.watch(self.plan, patience.results)
+        first = next(results, None)
         if first is None:
             return
-        from jobs.annotation.face_networks import NetworkSettings, annotated_faces
+        results = itertools.chain([first], results)
+        if self._worker.networks is None:
+            from jobs.annotation.gpu import labelled_by_keras
 
-        networks = NetworkSettings(
-            self.card,
-            self.verifier,
-            settings.batch_size,
-            settings.worker.detector,
-            settings.device,
-            settings.without_neutral,
-        )
-        yield from annotated_faces(itertools.chain([first], outcomes), networks, self.report)
+            results = labelled_by_keras(results, self._worker, self._networks, self.report)
+        yield from cast(Iterator[Outcome], results)
+
+    @property
+    def _networks(self) -> NetworkSettings:
+        settings = self.settings
+        without = NEUTRAL if settings.without_neutral else None
+        cards = self.card, self.verifier
+        detector = settings.worker.detector
+        proposing = detector.model_file() if detector.spec.origin else None
+        return NetworkSettings(*cards, settings.batch_size, settings.device, without, settings.output, proposing)
+
+    @cached_property
+    def _worker(self) -> WorkerSettings:
+        """What the workers are told, networks included, which are looked for once there is an image."""
+        settings, self.report.device = self.settings, "cpu"
+        with self.report.stage("start"):
+            networks = worker_networks(self._networks)
+        return replace(settings.worker, networks=networks, crops=settings.crops is not None)
 
     def _read(self, images: Iterable[Found]) -> Generator[Result, None, None]:
         """What the workers make of the images, here or on a cluster, which is looked for once there is an image."""
@@ -212,15 +226,14 @@ class AnnotationJob:
     def _worked_on(self, images: Iterable[Found]) -> Generator[Result, None, None]:
         settings = self.settings
         if settings.cluster is None:
-            yield from annotate_images(images, settings.worker, settings.jobs)
+            yield from annotate_images(images, self._worker, settings.jobs)
             return
         cluster = _cluster_module()
-        with cluster.cluster_workers(settings.cluster, settings.roots, settings.worker.detector) as workers:
-            yield from cluster.annotate_on_cluster(images, settings.worker, workers)
+        with cluster.cluster_workers(settings.cluster, settings.roots, self._worker) as workers:
+            yield from cluster.annotate_on_cluster(images, self._worker, workers)
 
     def _emotions(self, outcome: Outcome) -> list[str]:
-        probabilities = outcome.probabilities
-        return [] if probabilities is None else [self.labels[i] for i in probabilities.argmax(axis=1)]
+        return [self.labels[int(face.probabilities.argmax())] for face in outcome.faces]
 
     def _publish(self) -> dict[str, int] | None:
         """Publish new tables, if anything in them has changed and nothing of them is still missing; their rows."""
