@@ -13,7 +13,7 @@ from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 
 log = logging.getLogger("annotate.train")
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders (with or without train, val and test above them), fer2013.csv "
@@ -158,6 +158,7 @@ def face_verifier(
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
     """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces."""
+    silence_native_libraries()
     start_logging(log_format)
     with exit_codes():
         from model.extras import require_training_packages
@@ -263,3 +264,7 @@ def _parse_weights(texts: list[str]) -> dict[str, float]:
             hint = f"expected NAME=W with a positive number, received {text!r}"
             raise typer.BadParameter(hint, param_hint="--weight")
     return weights
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate-train")
