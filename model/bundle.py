@@ -29,6 +29,11 @@ class ModelCard:
     labels: tuple[str, ...]
     sha256: str
 
+    def facts(self) -> dict[str, Any]:
+        """All that the JSON says: figures, settings, what it was trained on."""
+        facts: dict[str, Any] = json.loads(self.path.with_suffix(".json").read_text("utf-8"))
+        return facts
+
 
 def read_card(path: Path) -> ModelCard:
     """Read the labels beside ``path`` and fingerprint the model. Needs no Keras.

@@ -16,9 +16,9 @@ from batch.errors import DetectorError
 from batch.settings import DetectorSettings, WorkerSettings
 from model.bundle import GLANCE_MODEL
 from model.export import export_onnx
-from model.glance import network as glance_net
 from model.glance.network import glance_network
 from model.glance.training import glance_logits, lower_by, train_glance
+from model.glance.training import network as glance_net
 from model.layers import without_normalisation
 
 FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye

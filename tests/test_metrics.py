@@ -46,7 +46,7 @@ def test_shipped_weights_are_as_good_as_the_card_says(shared_data: Path) -> None
     folder = shared_data / "fer2013"
     crops = read_fer2013(folder / "fer2013.csv.xz", folder / "fer2013new.csv")["PublicTest"]
     counted = crops.truth["votes"] >= 0
-    probabilities = Classifier(read_card(EMOTION_MODEL), 256).predict(crops.images[counted])
+    probabilities = Classifier(read_card(EMOTION_MODEL), 256).predict(crops.crops[counted])
     figures = measure(probabilities, crops.truth["votes"][counted], EMOTIONS)
     assert figures.accuracy > 0.82
     assert figures.ece < 0.03
