@@ -104,7 +104,7 @@ def command(
         int, typer.Option(min=1, metavar="N", help="Images with more pixels are not decoded.")
     ] = WorkerSettings.max_pixels,
     image_timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Give up an image after this time (with two jobs or more).")
+        float, typer.Option(min=1, metavar="SECONDS", help="Give up an image after this time.")
     ] = WorkerSettings.image_timeout,
     shard: Annotated[
         str | None,
