@@ -8,8 +8,8 @@ from batch.errors import RootError
 from batch.outcome import Found, Key
 from batch.roots import open_root
 from batch.roots.root import Root
-from batch.snapshot import Version
-from batch.walk import WalkSettings
+from batch.roots.walk import WalkSettings
+from batch.tables.snapshot import Version
 
 
 @dataclass

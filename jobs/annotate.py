@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
-from batch.snapshot import Annotations, read_annotations
-from jobs.annotation import annotation_job
+from batch.tables.snapshot import Annotations, read_annotations
+from jobs.annotation.job import annotation_job
+from jobs.annotation.run_report import RunReport
 from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.options import UsageError, annotation_settings
-from jobs.run_report import RunReport
 
 log = logging.getLogger("annotate.job")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

@@ -14,8 +14,8 @@ from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 
 if TYPE_CHECKING:
-    from model.crops import LabelledCrops
-    from model.evaluation import Predictions
+    from model.data.crops import LabelledCrops
+    from model.evaluation.predictions import Predictions
 
 log = logging.getLogger("annotate.evaluate")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -60,7 +60,7 @@ def evaluate(
 
         require_training_packages("matplotlib")
         from model.bundle import read_card
-        from model.datasets import read_parts, select_part
+        from model.data.datasets import read_parts, select_part
         from model.device import choose_device
 
         labels = read_card(model).labels
@@ -79,7 +79,7 @@ def evaluate(
 def _answers(model: Path, crops: "LabelledCrops", batch_size: int) -> "dict[str, Predictions]":
     """The model's answers beside the truth of each labelling."""
     from model.bundle import read_card
-    from model.evaluation import columns_of, predictions
+    from model.evaluation.predictions import columns_of, predictions
     from model.inference import Classifier
 
     classifier = Classifier(read_card(model), batch_size)
@@ -103,9 +103,9 @@ def _write(
     other: "Predictions | None",
     against: Path | None,
 ) -> None:
-    from model.evaluation import compare
+    from model.evaluation.pictures import as_png, confusion_matrix, write_pictures
+    from model.evaluation.predictions import compare
     from model.files import write_atomically
-    from model.pictures import as_png, confusion_matrix, write_pictures
 
     write_pictures(output, mine)
     if other is not None:

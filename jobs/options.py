@@ -5,9 +5,9 @@ from pathlib import Path
 
 from batch.roots import typed_root
 from batch.roots.folder import Folder
+from batch.roots.walk import WalkSettings
 from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
-from batch.walk import WalkSettings
-from jobs.annotation import AnnotationSettings
+from jobs.annotation.job import AnnotationSettings
 from jobs.devices import Device
 from model.bundle import EMOTION_MODEL, SHIPPED_DETECTORS
 

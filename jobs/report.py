@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from batch.files import write_durably
+from batch.tables.files import write_durably
 from jobs.errors import exit_codes
 from jobs.log import show_version
 
@@ -30,7 +30,7 @@ def report(
     It needs neither network nor script. Exit codes: 0 done, 2 wrong usage, 5 cannot go on.
     """
     with exit_codes():
-        from jobs.report_page import render
+        from jobs.report_page.page import render
 
         page = render(annotations, anonymous)
         write_durably(output, lambda file: file.write(page.encode()))

@@ -94,8 +94,8 @@ def emotions(
         from model.extras import require_training_packages
 
         require_training_packages("matplotlib", "tensorboard")
-        from model.emotions import EmotionTraining, preview_variants, train_emotions
-        from model.training import TrainingSettings
+        from model.emotions.training import EmotionTraining, preview_variants, train_emotions
+        from model.training.loop import TrainingSettings
 
         settings = TrainingSettings(
             epochs=epochs,
@@ -141,8 +141,8 @@ def face_verifier(
         from model.extras import require_training_packages
 
         require_training_packages("matplotlib", "onnx")
-        from jobs.train_faces import FaceTraining, train_faces
-        from model.training import TrainingSettings
+        from jobs.training.faces import FaceTraining, train_faces
+        from model.training.loop import TrainingSettings
 
         settings = TrainingSettings(
             epochs=epochs,
@@ -188,8 +188,8 @@ def detector(
         from model.extras import require_training_packages
 
         require_training_packages("matplotlib", "tensorboard", "onnx")
-        from jobs.train_detector import DetectorJob, train_face_detector
-        from model.detector_training import DetectorTraining
+        from jobs.training.detector import DetectorJob, train_face_detector
+        from model.detector.training import DetectorTraining
 
         settings = DetectorTraining(
             epochs=epochs,
@@ -215,7 +215,7 @@ def detector(
 
 
 def _bars() -> tuple[object, ...]:
-    from jobs.training_bar import TrainingBar
+    from jobs.training.bar import TrainingBar
 
     return (TrainingBar(),)
 

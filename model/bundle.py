@@ -58,7 +58,7 @@ def load_network(card: ModelCard) -> Any:
     """
     import keras
 
-    from model.network import CROP_SIZE
+    from model.layers import CROP_SIZE
 
     check_archive(card.path)
     try:
@@ -79,7 +79,7 @@ def load_network(card: ModelCard) -> Any:
 
 def _check_probabilities(network: Any, path: Path) -> None:
     """Try the network on a gray ramp and its negative."""
-    from model.network import CROP_SIZE
+    from model.layers import CROP_SIZE
 
     ramp = np.tile(np.linspace(0, 255, CROP_SIZE, dtype="float32"), (CROP_SIZE, 1))
     pixels = np.stack([ramp, 255 - ramp])[..., None]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from model.bundle import ModelCard, load_network
-from model.network import CROP_SIZE, without_normalisation
+from model.layers import CROP_SIZE, without_normalisation
 
 
 class Classifier:

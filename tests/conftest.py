@@ -13,8 +13,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from jobs.annotation import AnnotationSettings, annotation_job
-from jobs.run_report import RunReport
+from jobs.annotation.job import AnnotationSettings, annotation_job
+from jobs.annotation.run_report import RunReport
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

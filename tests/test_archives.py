@@ -20,10 +20,10 @@ from batch.plan import Plan
 from batch.roots import open_root, picture_place
 from batch.roots.members import Members
 from batch.roots.tar_members import TarMembers
+from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import ZipMembers
 from batch.settings import WorkerSettings
-from batch.walk import WalkSettings
-from batch.worker import annotate_chunk
+from batch.workers.worker import annotate_chunk
 
 KINDS = ("zip", "tar", "tar.gz")
 
@@ -319,7 +319,7 @@ def test_an_archive_that_vanishes_or_is_replaced_under_the_run(photos: Path, tmp
 
 def test_crops_copies_and_report_of_an_archive(photos: Path, tmp_path: Path) -> None:
     """Pictures are filed by the paths within, beside those of a folder of another name; the report shows the faces."""
-    from jobs.report_page import render
+    from jobs.report_page.page import render
 
     archive, other = pack(photos, tmp_path / "photos.tar.gz"), tmp_path / "other"
     other.mkdir()

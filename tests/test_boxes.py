@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.boxes import overlaps, shares_of_smaller, strongest
-from batch.decode import Photograph
+from batch.detection.boxes import overlaps, shares_of_smaller, strongest
+from batch.detection.verification import keep_faces, merged
+from batch.images.decode import Photograph
 from batch.outcome import Box, Found, Key, Outcome, Status
-from batch.schema import face_rows
 from batch.settings import DetectorSettings
-from batch.verification import keep_faces, merged
-from batch.worker import find_faces
+from batch.tables.schema import face_rows
+from batch.workers.worker import find_faces
 
 numbers = st.floats() | st.floats(-100, 200) | st.integers(-100, 200)
 any_boxes = st.lists(st.builds(Box, numbers, numbers, numbers, numbers, st.floats(0, 1)), max_size=8)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import astronaut
 
-from batch.boxes import overlaps
-from batch.detectors.cascade import Cascade
+from batch.detection.boxes import overlaps
+from batch.detection.detectors.cascade import Cascade
 from batch.errors import DetectorError
 
 FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye

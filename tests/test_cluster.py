@@ -27,7 +27,7 @@ from model.bundle import DETECTOR_MODEL, GLANCE_MODEL
 
 PROGRAM = Path(sys.executable).with_name("dask")
 CRASHING = """
-import batch.worker as worker, os
+import batch.workers.worker as worker, os
 from pathlib import Path
 
 known = worker.read_photograph

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import astronaut
 
-from batch.crop import crop_faces, crop_from_patch, cut_patches, verifier_crops
+from batch.detection.crop import crop_faces, crop_from_patch, cut_patches, verifier_crops
 from batch.outcome import Box
 
 GRAY = np.asarray(astronaut().convert("L"))

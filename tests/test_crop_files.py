@@ -7,7 +7,7 @@ import pandas as pd
 from conftest import Run, annotate_here, tables
 from PIL import Image
 
-from model.datasets import read_parts
+from model.data.datasets import read_parts
 
 
 def test_crops_are_sorted_by_emotion_and_can_be_trained_on(photos: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batch.csv_tables import defused, write_csv
-from batch.schema import IMAGES
+from batch.tables.csv_tables import defused, write_csv
+from batch.tables.schema import IMAGES
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 

@@ -15,7 +15,7 @@ import pytest
 from conftest import astronaut
 from PIL import ExifTags, Image
 
-from batch.decode import ImageError, read_photograph, read_picture
+from batch.images.decode import ImageError, read_photograph, read_picture
 from batch.outcome import Status
 
 MANY = 200_000_000
@@ -285,7 +285,7 @@ def test_without_the_extra_heic_says_which_one_reads_it(tmp_path: Path) -> None:
     astronaut().save(tmp_path / "a.heic", "HEIF")
     script = (
         "import sys; sys.modules['pillow_heif'] = None\n"
-        "from pathlib import Path; from batch.decode import ImageError, read_photograph\n"
+        "from pathlib import Path; from batch.images.decode import ImageError, read_photograph\n"
         "try: read_photograph(Path(sys.argv[1]), 10**9, 10**5)\n"
         "except ImageError as error: print(error.status, error.reason)"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.detection_metrics import curve, match
+from jobs.training.detection_metrics import curve, match
 
 
 def random_photograph(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

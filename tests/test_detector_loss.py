@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from model.detector_loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
-from model.detector_network import places
+from model.detector.loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
+from model.detector.network import places
 
 CENTRES, STRIDES = places(64, 64)
 

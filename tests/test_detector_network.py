@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from conftest import multiply_adds
 
-from model.detector_network import STRIDES, detector_network, flattened, inference_detector
+from model.detector.network import STRIDES, detector_network, flattened, inference_detector
 
 
 def test_small_enough() -> None:

@@ -7,10 +7,10 @@ import pytest
 from drawn_faces import draw_crops
 
 from model.bundle import EMOTION_MODEL, read_card
-from model.crops import hard_labelled
-from model.distillation import taught
+from model.data.crops import hard_labelled
 from model.errors import ModelError
 from model.inference import Classifier
+from model.training.distillation import taught
 
 
 def test_half_of_the_targets_comes_from_the_teacher() -> None:

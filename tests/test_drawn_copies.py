@@ -8,9 +8,9 @@ import pytest
 from conftest import Run, annotate_here, astronaut, tables
 from PIL import Image, ImageChops
 
-from batch.decode import read_picture
-from batch.drawn_copies import Label, draw_faces
+from batch.images.decode import read_picture
 from batch.outcome import Box
+from batch.pictures.drawn_copies import Label, draw_faces
 
 
 def test_every_readable_photograph_has_a_copy(photos: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batch.decode import Photograph, read_photograph
+from batch.images.decode import Photograph, read_photograph
 
 WIDTH, HEIGHT = 24, 16
 STORED = Image.linear_gradient("L").rotate(30).crop((40, 60, 40 + WIDTH, 60 + HEIGHT))

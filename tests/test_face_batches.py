@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from batch.outcome import Box, Found, Key, Outcome, Status
-from jobs.face_batches import label_faces
+from jobs.annotation.face_batches import label_faces
 
 
 def outcome(number: int, faces: int) -> Outcome:
@@ -34,7 +34,7 @@ def test_every_face_gets_its_own_answer(batch_size: int) -> None:
 def test_faces_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where images come slowly, a batch that is not full is predicted all the same, so that a kill costs little."""
     seconds = iter(range(0, 1000, 4))
-    monkeypatch.setattr("jobs.face_batches.time.monotonic", lambda: next(seconds))
+    monkeypatch.setattr("jobs.annotation.face_batches.time.monotonic", lambda: next(seconds))
     sizes: list[int] = []
 
     def predict(crops: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import astronaut
 
-from batch.mining import mine_photograph
 from batch.settings import DetectorSettings, WorkerSettings
-from jobs.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
+from jobs.training.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
+from jobs.training.mining import mine_photograph
 from model.errors import DataError
 
 FACE = np.array([[170.0, 65.0, 110.0, 110.0]])

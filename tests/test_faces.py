@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from conftest import astronaut, multiply_adds
 
-from batch.crop import crop_faces
+from batch.detection.crop import crop_faces
+from batch.detection.verification import after_look
 from batch.outcome import Box
-from batch.verification import after_look
 from model.bundle import FACE_MODEL, load_network, read_card
-from model.face_network import FACE_LABELS, calibrated_network, verifier_network
-from model.faces import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
+from model.verifier.network import FACE_LABELS, calibrated_network, verifier_network
+from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
 
 
 def noise(count: int) -> np.ndarray:

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from conftest import annotate_here, astronaut, tables
 
-from batch.boxes import overlaps
-from batch.crop import CONTEXT
-from batch.detectors.cascade import Cascade
+from batch.detection.boxes import overlaps
+from batch.detection.crop import CONTEXT
+from batch.detection.detectors.cascade import Cascade
+from batch.detection.glance import GLANCE_SIZE, Glance, cells, standardised
 from batch.errors import DetectorError
-from batch.glance import GLANCE_SIZE, Glance, cells, standardised
 from batch.settings import DetectorSettings, WorkerSettings
-from model import face_network
 from model.bundle import GLANCE_MODEL
-from model.face_network import glance_network
-from model.glance import glance_logits, lower_by, train_glance
-from model.network import without_normalisation
-from model.onnx_export import export_onnx
+from model.export import export_onnx
+from model.glance import network as glance_net
+from model.glance.network import glance_network
+from model.glance.training import glance_logits, lower_by, train_glance
+from model.layers import without_normalisation
 
 FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye
 
@@ -69,7 +69,7 @@ def test_faces_are_the_same_as_without_it(shared_data: Path, tmp_path: Path) -> 
 
 def test_a_tiny_network_learns_what_the_verifier_says(tmp_path: Path) -> None:
     """Trained on patches of which half have a bright middle, it passes those; OpenCV gives what Keras gives."""
-    assert face_network.GLANCE_SIZE == GLANCE_SIZE
+    assert glance_net.GLANCE_SIZE == GLANCE_SIZE
     rng = np.random.default_rng(0)
     patches = rng.integers(0, 100, (2048, GLANCE_SIZE, GLANCE_SIZE)).astype(np.uint8)
     faceness = (np.arange(2048) % 2).astype("float32")

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from batch.outcome import Found, Key, Outcome, Status
+from jobs.annotation.run_report import RunReport
 from jobs.log import LogFormat, printable, start_logging
-from jobs.run_report import RunReport
 
 
 def test_names_cannot_command_a_terminal() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from model.fer2013 import majority, read_fer2013
+from model.data.fer2013 import majority, read_fer2013
+from model.evaluation.metrics import expected_calibration_error, measure
 from model.labels import EMOTIONS
-from model.metrics import expected_calibration_error, measure
 
 
 def test_figures_agree_with_scikit_learn() -> None:

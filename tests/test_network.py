@@ -6,9 +6,10 @@ import pytest
 from conftest import multiply_adds
 from drawn_faces import draw_crops
 
+from model.emotions.network import inference_network, start_from, training_network
 from model.errors import TrainingError
-from model.network import SHRINK, Shrink, inference_network, start_from, training_network, without_normalisation
-from model.training import TrainingSettings
+from model.layers import SHRINK, Shrink, without_normalisation
+from model.training.loop import TrainingSettings
 
 SHARES = {"votes": 0.7, "emotion": 0.3}
 

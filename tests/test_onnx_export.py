@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from model.detector_network import STRIDES, detector_network, inference_detector
+from model.detector.network import STRIDES, detector_network, inference_detector
 from model.errors import ModelError
-from model.onnx_export import export_onnx
+from model.export import export_onnx
 
 
 @pytest.fixture

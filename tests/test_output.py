@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch import publish as publishing
-from batch import schema
-from batch.checkpoints import Checkpoints
 from batch.errors import OutputError, OutputHeld
-from batch.lock import hold
 from batch.outcome import Box, Found, Key, Outcome, Status
-from batch.publish import finish_publishing, merged_faces, merged_images, publish
-from batch.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
-from batch.snapshot import known_images, read_annotations, read_snapshot
+from batch.tables import publish as publishing
+from batch.tables import schema
+from batch.tables.checkpoints import Checkpoints
+from batch.tables.lock import hold
+from batch.tables.publish import finish_publishing, merged_faces, merged_images, publish
+from batch.tables.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
+from batch.tables.snapshot import known_images, read_annotations, read_snapshot
 
 LABELS = ("joy", "anger")
 IDENTITY = {"schema": SCHEMA_VERSION, "model": "abc"}
@@ -270,7 +270,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     """A second process is told who holds the output; a killed holder is no obstacle."""
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time; from pathlib import Path; from batch.lock import hold\n"
+        [sys.executable, "-c", "import sys, time; from pathlib import Path; from batch.tables.lock import hold\n"
          "with hold(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)", str(tmp_path)],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip

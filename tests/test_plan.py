@@ -9,8 +9,8 @@ from conftest import noise
 from batch.errors import RootError
 from batch.outcome import Key
 from batch.plan import Plan
-from batch.snapshot import Version
-from batch.walk import WalkSettings
+from batch.roots.walk import WalkSettings
+from batch.tables.snapshot import Version
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from batch.outcome import Found, Key, Outcome, Status
-from batch.pool import annotate_images
 from batch.settings import DetectorSettings, WorkerSettings
-from batch.worker import annotate_chunk, shared_detector, time_limit
+from batch.workers.pool import annotate_images
+from batch.workers.worker import annotate_chunk, shared_detector, time_limit
 
 
 def images(count: int) -> list[Found]:
@@ -51,7 +51,7 @@ def test_an_interrupted_run_does_not_tell_of_its_tasks(photos: Path) -> None:
     program = """
 import sys, time
 from batch.outcome import Found, Key
-from batch.pool import annotate_images
+from batch.workers.pool import annotate_images
 from batch.settings import WorkerSettings
 images = [Found(Key(sys.argv[1], "no.jpg"), number, 1) for number in range(40)]
 outcomes = annotate_images(images, WorkerSettings(), 2)

@@ -11,7 +11,7 @@ import pytest
 from conftest import annotate_here, astronaut
 from raw_photographs import write_dng
 
-from batch.decode import ImageError, read_photograph, read_picture
+from batch.images.decode import ImageError, read_photograph, read_picture
 
 MANY = 10**9
 
@@ -63,7 +63,7 @@ def test_without_the_extra_raw_says_which_one_reads_it(tmp_path: Path) -> None:
     (tmp_path / "a.dng").write_bytes(write_dng(1, 512))
     script = (
         "import sys; sys.modules['rawpy'] = None\n"
-        "from pathlib import Path; from batch.decode import read_photograph, ImageError\n"
+        "from pathlib import Path; from batch.images.decode import read_photograph, ImageError\n"
         "try: read_photograph(Path(sys.argv[1]), 10**9, 1280)\n"
         "except ImageError as error: print(error.status, error.reason)"
     )

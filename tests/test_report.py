@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from batch.names import from_text
 from jobs.report import app
-from jobs.report_page import render
+from jobs.report_page.page import render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ODD = ("<script>alert(1)<", "$x^{", "_hidden", "日本 & קובץ")
@@ -90,7 +90,7 @@ def test_thumbnails_show_the_face(annotations: Path, photos: Path) -> None:
 
     from PIL import Image
 
-    from jobs.report_faces import contact_sheets
+    from jobs.report_page.faces import contact_sheets
 
     faces = pd.read_parquet(annotations / "faces.parquet")
     face = faces[faces["path"] == "astronaut.jpg"].iloc[:1]

@@ -17,9 +17,9 @@ from s3fs import S3FileSystem
 from batch.errors import RootError
 from batch.outcome import Found, Key, Status
 from batch.roots import open_root, typed_root
+from batch.roots.walk import WalkSettings
 from batch.settings import WorkerSettings
-from batch.walk import WalkSettings
-from batch.worker import annotate_chunk
+from batch.workers.worker import annotate_chunk
 
 BUCKET = "photos"
 URL = f"s3://{BUCKET}/album"
@@ -210,7 +210,7 @@ def test_what_is_not_read(url: str, missing: str, said: str, tmp_path: Path) -> 
 
 def test_crops_copies_and_report_of_a_store(client: Any, photos: Path, tmp_path: Path) -> None:
     """Pictures are filed by bucket and key, beside those of a folder; the report fetches the faces while it can."""
-    from jobs.report_page import render
+    from jobs.report_page.page import render
 
     upload(client, photos)
     (tmp_path / "other").mkdir()

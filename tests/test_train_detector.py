@@ -12,14 +12,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import kill_when, known_photographs, train
 
-from batch.boxes import overlaps
-from batch.detect import build_detector
-from batch.detectors import cnn
-from batch.detectors.cnn import LEAST, faces_in, letterboxed
+from batch.detection.boxes import overlaps
+from batch.detection.detect import build_detector
+from batch.detection.detectors import cnn
+from batch.detection.detectors.cnn import LEAST, faces_in, letterboxed
 from batch.errors import DetectorError
 from batch.settings import DetectorSettings
-from model import detector_loss, detector_network
 from model.bundle import DETECTOR_MODEL
+from model.detector import loss as detector_loss
+from model.detector import network as detector_network
 
 QUICK = ("--window-size", 128, "--batch-size", 16, "--windows", 960, "--learning-rate", 0.004)
 
@@ -142,7 +143,7 @@ def test_resume_goes_on_after_the_last_epoch(tmp_path: Path) -> None:
 
 def test_batch_and_model_agree_on_what_they_cannot_share() -> None:
     """Strides and kinds are written down on both sides, as neither may know the other."""
-    from batch import windows
+    from jobs.training import windows
 
     assert cnn.STRIDES == detector_network.STRIDES
     assert (windows.FACE, windows.IGNORED) == (detector_loss.FACE, detector_loss.IGNORED)

@@ -8,7 +8,7 @@ import pytest
 from conftest import astronaut
 from training_runs import kill_when, known_photographs, train
 
-from batch.detectors.cascade import Cascade
+from batch.detection.detectors.cascade import Cascade
 from model.bundle import load_network, read_card
 
 OUTPUTS = ("whole", "faces")

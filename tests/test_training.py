@@ -14,11 +14,11 @@ from conftest import environment
 from drawn_faces import draw_crops, write_class_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from model.augmentation import draw, paint
 from model.bundle import load_network, read_card
-from model.crops import hard_labelled, image_keys
+from model.data.crops import hard_labelled, image_keys
+from model.data.split import hold_out, split_parts
 from model.inference import Classifier
-from model.split import hold_out, split_parts
+from model.training.augmentation import draw, paint
 
 LABELS = ("joy", "anger", "sadness")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from batch.detection.verification import after_look, keep_faces, without_unlikely
 from batch.outcome import Box, Found, Key, Outcome, Status
-from batch.verification import after_look, keep_faces, without_unlikely
 
 BOXES = (Box(0, 0, 10, 10, 0.9), Box(1, 1, 10, 10, 0.1), Box(40, 0, 20, 20, 0.5), Box(80, 0, 10, 10, 0.7))
 

@@ -10,7 +10,7 @@ from conftest import annotate_here, assert_same_tables, astronaut, tables
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from batch.boxes import overlaps
+from batch.detection.boxes import overlaps
 from batch.settings import DetectorSettings, WorkerSettings
 from model.bundle import SHIPPED_DETECTORS
 

@@ -12,9 +12,9 @@ from batch.errors import RootError
 from batch.outcome import Outcome, Status
 from batch.plan import Plan
 from batch.roots import image_source
-from batch.schema import image_rows
-from batch.snapshot import known_images
-from batch.walk import Walk, WalkSettings
+from batch.roots.walk import Walk, WalkSettings
+from batch.tables.schema import image_rows
+from batch.tables.snapshot import known_images
 
 
 def paths(root: Path, **settings: object) -> list[str]:

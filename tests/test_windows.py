@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from batch.windows import FACE, IGNORED, cut_window
+from jobs.training.windows import FACE, IGNORED, cut_window
 
 SIDE = 128
 

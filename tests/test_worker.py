@@ -9,16 +9,16 @@ import pytest
 from conftest import astronaut
 from PIL import Image
 
-from batch import worker
-from batch.crop import crop_faces
+from batch.detection.crop import crop_faces
 from batch.errors import RootError
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.plan import Plan
-from batch.schema import image_rows
+from batch.roots.walk import WalkSettings
 from batch.settings import WorkerSettings
-from batch.snapshot import known_images
-from batch.walk import WalkSettings
-from batch.worker import annotate_chunk, annotate_image, shrunken
+from batch.tables.schema import image_rows
+from batch.tables.snapshot import known_images
+from batch.workers import worker
+from batch.workers.worker import annotate_chunk, annotate_image, shrunken
 
 FACE = (170, 65, 110, 110)  # where the astronaut's face is, by eye
 

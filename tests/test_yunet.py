@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import Run, annotate_here, astronaut, tables, without_people
 
-from batch.boxes import overlaps
-from batch.detect import build_detector
+from batch.detection.boxes import overlaps
+from batch.detection.detect import build_detector
 from batch.errors import DetectorError
 from batch.settings import DetectorSettings, WorkerSettings
 
@@ -69,7 +69,7 @@ def test_opencv_without_cascades(onnx: Path) -> None:
         from pathlib import Path
         import cv2
         del cv2.CascadeClassifier
-        from batch.detect import build_detector
+        from batch.detection.detect import build_detector
         from batch.errors import DetectorError
         from batch.settings import DetectorSettings
         build_detector(DetectorSettings("yunet", model=Path(sys.argv[1])))

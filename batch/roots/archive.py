@@ -6,14 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from batch.errors import RootError
-from batch.formats import has_image_suffix, starts_like_image
+from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.outcome import Found, Key
 from batch.roots.members import Members
 from batch.roots.root import ImageSource, Listed, Listing, Member
 from batch.roots.tar_members import TarMembers
+from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import ZipMembers
-from batch.walk import WalkSettings
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 """How their names end."""

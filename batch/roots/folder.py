@@ -5,7 +5,7 @@ from pathlib import Path
 from batch.errors import RootError
 from batch.names import from_text
 from batch.roots.root import ImageSource, Listing
-from batch.walk import Walk, WalkSettings
+from batch.roots.walk import Walk, WalkSettings
 
 
 class Folder:

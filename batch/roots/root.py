@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, Protocol
 
 from batch.outcome import Found, ImageError, Status
-from batch.walk import WalkSettings
+from batch.roots.walk import WalkSettings
 
 LARGEST = 2**29
 """Bytes of a member or object that are read into memory at most."""

@@ -9,11 +9,11 @@ from typing import Any
 from zlib import crc32
 
 from batch.errors import RootError
-from batch.formats import has_image_suffix
+from batch.images.formats import has_image_suffix
 from batch.names import from_text, to_text
 from batch.outcome import Found, ImageError, Key, Status
 from batch.roots.root import ImageSource, Listed, Listing, Member, check_size, is_hidden
-from batch.walk import WalkSettings
+from batch.roots.walk import WalkSettings
 
 SCHEMES = ("s3", "gs", "az")
 """S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage; all go the same way through fsspec."""

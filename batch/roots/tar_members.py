@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from batch.formats import has_image_suffix
+from batch.images.formats import has_image_suffix
 from batch.roots.gzip_file import GzipFile
 from batch.roots.members import int64, member_path, whole
 from batch.roots.root import check_size

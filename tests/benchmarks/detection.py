@@ -12,13 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batch.decode import Photograph, read_photograph
-from batch.detection_metrics import curve, match
+from batch.images.decode import Photograph, read_photograph
 from batch.outcome import Found, Key, Outcome, Status
 from batch.settings import DetectorSettings
-from batch.worker import find_faces, shared_detector
-from jobs.face_batches import VERIFIED_AT_A_TIME, verify_faces
-from jobs.face_sets import KnownFaces, read_boxes, split
+from batch.workers.worker import find_faces, shared_detector
+from jobs.annotation.face_batches import VERIFIED_AT_A_TIME, verify_faces
+from jobs.training.detection_metrics import curve, match
+from jobs.training.face_sets import KnownFaces, read_boxes, split
 from model.bundle import DETECTOR_MODEL, FACE_MODEL, GLANCE_MODEL, read_card
 from model.inference import Classifier
 

@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from batch.outcome import Box, Found, Outcome, Status
-from batch.pool import annotate_images
 from batch.settings import DetectorSettings, WorkerSettings
-from jobs import annotation
-from jobs.run_report import RunReport
+from batch.workers.pool import annotate_images
+from jobs.annotation import job as annotation
+from jobs.annotation.run_report import RunReport
 
 
 def answer(chunk: list[Found], _settings: WorkerSettings, faces: int) -> list[Outcome]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from speed import ANNOTATE
 
 from batch.outcome import Found, Key, Outcome, Status
-from batch.publish import publish
-from batch.schema import faces_schema, image_rows
-from jobs.annotation import AnnotationJob, AnnotationSettings
-from jobs.run_report import RunReport
+from batch.tables.publish import publish
+from batch.tables.schema import faces_schema, image_rows
+from jobs.annotation.job import AnnotationJob, AnnotationSettings
+from jobs.annotation.run_report import RunReport
 
 
 def make_files(root: Path, count: int) -> Iterator[Outcome]:

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from model.bundle import EMOTION_MODEL, read_card
-from model.fer2013 import FER2013_IDS, read_fer2013
+from model.data.fer2013 import FER2013_IDS, read_fer2013
+from model.evaluation.metrics import measure
 from model.inference import Classifier
 from model.labels import EMOTIONS
-from model.metrics import measure
 
 FER = """
 import sys, cv2, numpy as np

@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 from speed import ANNOTATE
 
-from batch.formats import has_image_suffix
+from batch.images.formats import has_image_suffix
 
 
 def make_photographs(originals: list[Path], root: Path, count: int) -> None:

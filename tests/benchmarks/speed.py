@@ -24,7 +24,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from PIL import Image, ImageOps
 
-from batch.formats import has_image_suffix
+from batch.images.formats import has_image_suffix
 from batch.settings import DetectorSettings, WorkerSettings
 from model.bundle import EMOTION_MODEL, SHIPPED_DETECTORS
 
@@ -103,8 +103,8 @@ def annotated(folder: Path, output: Path, *options: object) -> tuple[float, floa
 
 def decode_and_detect(files: list[Path], settings: WorkerSettings) -> None:
     """What the floor does with some files."""
-    from batch.decode import read_photograph
-    from batch.worker import shared_detector, shrunken
+    from batch.images.decode import read_photograph
+    from batch.workers.worker import shared_detector, shrunken
 
     detector = shared_detector(settings.detector)
     for file in files:

@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batch.crop import crop_faces
-from batch.decode import ImageError, Photograph, read_photograph
-from batch.formats import has_image_suffix
+from batch.detection.crop import crop_faces
+from batch.images.decode import ImageError, Photograph, read_photograph
+from batch.images.formats import has_image_suffix
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.settings import DetectorSettings
-from batch.worker import find_faces, shared_detector
-from jobs.face_batches import VERIFIED_AT_A_TIME, verify_faces
+from batch.workers.worker import find_faces, shared_detector
+from jobs.annotation.face_batches import VERIFIED_AT_A_TIME, verify_faces
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, read_card
 from model.inference import Classifier
 

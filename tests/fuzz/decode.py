@@ -16,16 +16,16 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["batch.decode", "batch.exif", "PIL"]):
+with atheris.instrument_imports(include=["batch.images.decode", "batch.images.exif", "PIL"]):
     from PIL import Image
 
-    from batch.decode import ImageError, Photograph, read_photograph
+    from batch.images.decode import ImageError, Photograph, read_photograph
 
     Image.preinit()
     Image.init()
 
 from batch.outcome import Found, Key, Outcome, Status
-from batch.schema import image_rows
+from batch.tables.schema import image_rows
 
 MAX_PIXELS, ENOUGH = 4_000_000, 64
 PNG = b"\x89PNG\r\n\x1a\n"

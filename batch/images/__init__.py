@@ -1,0 +1,1 @@
+"""Image files: which they are, read, decoded, upright, and what EXIF tells of them."""

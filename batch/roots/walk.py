@@ -1,0 +1,123 @@
+"""Walk roots and stream the images below them, in the order of the output."""
+
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from batch.errors import RootError
+from batch.images.formats import has_image_suffix, starts_like_image
+from batch.names import from_text, to_text
+from batch.outcome import Found, Key
+
+_LATEST = 2**63 - 1  # the year 2262, the last that an int64 of nanoseconds can tell; the first is 1677
+
+
+@dataclass(frozen=True)
+class WalkSettings:
+    """What the walk takes in. Patterns are globs over the path below the root, or over the file name alone."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    follow_symlinks: bool = False
+    shard: tuple[int, int] = (1, 1)
+    """Which part of how many: each image belongs to one, by a hash of its path below the root."""
+
+    def wants(self, path: str) -> bool:
+        """Whether the image at ``path`` (below its root) belongs to the shard and the patterns let it through."""
+        part, parts = self.shard
+        if zlib.crc32(path.encode()) % parts != part - 1:
+            return False
+        return (not self.include or _matches(path, self.include)) and not _matches(path, self.exclude)
+
+
+def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+    name = path.rsplit("/", 1)[-1]
+    return any(fnmatchcase(path, pattern) or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@dataclass
+class Walk:
+    """The images below one root, as a stream sorted by path; hidden files and folders are left out.
+
+    After (and during) the iteration, ``unlistable`` maps each folder that could not be listed (its path below the
+    root, ending in ``/``) to the reason.
+    """
+
+    root: Path
+    settings: WalkSettings
+    unlistable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def root_name(self) -> str:
+        """The root as the output writes it."""
+        return to_text(str(self.root))
+
+    def __iter__(self) -> Iterator[Found]:
+        """Depth first with an explicit stack, so that no depth is too deep."""
+        stack = [self._entries("")]
+        trail = [_identity(self.root)]
+        while stack:
+            entry, path = next(stack[-1], (None, ""))
+            if entry is None:
+                stack.pop()
+                trail.pop()
+            elif path.endswith("/"):
+                identity = _identity(entry.path)
+                if identity not in trail:  # else a symbolic link leads back up
+                    trail.append(identity)
+                    stack.append(self._entries(path))
+            else:
+                found = self._found(entry, path)
+                if found is not None:
+                    yield found
+
+    def _entries(self, folder: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+        """The entries of a folder with their paths, folders' ending in ``/``, sorted so that whole paths are."""
+        try:
+            with os.scandir(self.root / from_text(folder)) as listing:
+                visible = [entry for entry in listing if not entry.name.startswith(".")]
+        except OSError as error:
+            if not folder:
+                raise RootError(f"Cannot list the root {self.root}: {error.strerror}.") from error
+            self.unlistable[folder] = error.strerror or str(error)
+            visible = []
+        named = [(entry, folder + to_text(entry.name) + ("/" if self._is_folder(entry) else "")) for entry in visible]
+        return iter(sorted(named, key=lambda pair: pair[1]))
+
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        try:
+            return entry.is_dir(follow_symlinks=self.settings.follow_symlinks)
+        except OSError:
+            return False
+
+    def _found(self, entry: os.DirEntry[str], path: str) -> Found | None:
+        if not self.settings.wants(path):
+            return None
+        named_image = has_image_suffix(entry.name)
+        try:
+            status = entry.stat()
+        except OSError:  # a link that leads nowhere, or a file that has just vanished
+            return Found(Key(self.root_name, path), 0, 0) if named_image else None
+        if not stat.S_ISREG(status.st_mode) or not (named_image or _holds_image(entry.path)):
+            return None
+        return Found(Key(self.root_name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return (-1, -1)
+    return status.st_dev, status.st_ino
+
+
+def _holds_image(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return starts_like_image(file.read(16))
+    except OSError:
+        return False

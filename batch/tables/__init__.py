@@ -1,0 +1,1 @@
+"""The output: tables, checkpoints and their merging, so that a reader never meets half of anything."""

@@ -1,0 +1,145 @@
+"""The published tables, read back: the output is the state."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch.errors import OutputError
+from batch.outcome import FAILED, Key
+from batch.tables.schema import SCHEMA_VERSION
+
+IMAGES_FILE, FACES_FILE = "images.parquet", "faces.parquet"
+_WAY_OUT = "Restore it from a backup, or move faces.parquet and images.parquet away to annotate everything anew."
+_TRIES = 5
+"""To read both tables of one generation, a tenth of a second apart."""
+
+
+class Annotations(NamedTuple):
+    """The tables of an output."""
+
+    faces: pd.DataFrame
+    images: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Version:
+    """What of a known image tells whether it has changed, and whether it failed."""
+
+    size_bytes: int
+    modified_ns: int
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The pair of tables that the last run to finish has published."""
+
+    output: Path
+    identity: dict[str, Any] | None
+    """What made it; None if nothing has been published yet."""
+    generation: int
+
+    @property
+    def images(self) -> Path:
+        """The table of images."""
+        return self.output / IMAGES_FILE
+
+    @property
+    def faces(self) -> Path:
+        """The table of faces."""
+        return self.output / FACES_FILE
+
+
+def read_snapshot(output: Path) -> Snapshot:
+    """Find out what ``output`` holds, of which nobody else may write (``batch.tables.lock``).
+
+    Raises OutputError if its tables are damaged, foreign, from a newer version, or of different generations.
+    """
+    if not (output / IMAGES_FILE).exists() and not (output / FACES_FILE).exists():
+        return Snapshot(output, None, 0)
+    with _opened(output) as tables:
+        return _snapshot(output, *tables)
+
+
+def read_annotations(output: Path) -> Annotations:
+    """The published tables, both of one generation, also while a run replaces them.
+
+    Each file is opened once: given its path, pyarrow and pandas 3.1 open it twice, and fail if it was replaced between
+    (https://github.com/apache/arrow/issues/41310). Raises OutputError if there are none, and as ``read_snapshot`` does.
+    """
+    left = _TRIES
+    while True:
+        try:
+            with _opened(output) as (faces, images):
+                _snapshot(output, faces, images)
+                return Annotations(pd.read_parquet(faces), pd.read_parquet(images))
+        except OutputError:  # a run has replaced the one and not yet the other, or it is so
+            left -= 1
+            if not left:
+                raise
+        time.sleep(0.1)
+
+
+@contextmanager
+def _opened(output: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Both tables, faces first, as ``publish`` replaces them."""
+    try:
+        with (output / FACES_FILE).open("rb") as faces, (output / IMAGES_FILE).open("rb") as images:
+            yield faces, images
+    except FileNotFoundError as error:
+        if not (output / IMAGES_FILE).exists() and not (output / FACES_FILE).exists():
+            raise OutputError(f"No tables in {output}. Run annotate first, or name its output folder.") from error
+        raise OutputError(f"{error.filename} is missing, but the table beside it is there. {_WAY_OUT}") from error
+    except (OSError, pa.ArrowException) as error:
+        raise OutputError(f"The tables in {output} cannot be read: {error}. {_WAY_OUT}") from error
+
+
+def _snapshot(output: Path, faces: BinaryIO, images: BinaryIO) -> Snapshot:
+    (identity, generation), (_, other) = _facts(images), _facts(faces)
+    if generation != other:
+        raise OutputError(
+            f"{images.name} is generation {generation}, {faces.name} is {other}: one was replaced by hand. "
+            "Restore both from the same backup, or move both away to annotate everything anew."
+        )
+    if identity.get("schema") != SCHEMA_VERSION:
+        raise OutputError(
+            f"{images.name} has schema version {identity.get('schema')}, expected {SCHEMA_VERSION}. "
+            "Use the version of emotion-annotate that wrote it, or another output."
+        )
+    return Snapshot(output, identity, generation)
+
+
+def _facts(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    try:
+        facts = pq.read_metadata(file).metadata or {}
+        identity = json.loads(facts[b"identity"])
+        return (identity if isinstance(identity, dict) else {}), int(facts[b"generation"])
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise OutputError(f"{file.name} is damaged: {error}. {_WAY_OUT}") from error
+    except KeyError as error:
+        raise OutputError(f"{file.name} was not written by annotate. Use another output folder.") from error
+
+
+def known_images(files: Iterable[Path]) -> dict[Key, Version]:
+    """The images whose outcome stands in ``files`` (tables of images, later ones win)."""
+    known: dict[Key, Version] = {}
+    columns = ["root", "path", "size_bytes", "modified_ns", "status"]
+    for file in files:
+        try:
+            for batch in pq.ParquetFile(file).iter_batches(columns=columns):
+                values = (batch.column(name).to_pylist() for name in columns)
+                for root, path, size, modified, status in zip(*values, strict=True):
+                    known[Key(root, path)] = Version(size, modified, status in FAILED)
+        except (OSError, pa.ArrowException) as error:
+            raise OutputError(
+                f"{file} cannot be read: {error}. Move it away; its images are annotated anew."
+            ) from error
+    return known

@@ -1,0 +1,1 @@
+"""The annotation job, from the walk to the published tables."""

@@ -1,0 +1,1 @@
+"""The page of ``annotate-report``: figures, charts, faces."""

@@ -1,0 +1,92 @@
+"""Labelled image files: from their paths and the names of their classes to crops."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from model.data.crops import LabelledCrops, hard_labelled
+from model.errors import DataError
+from model.labels import EMOTIONS, describe, label_index
+from model.layers import CROP_SIZE
+
+log = logging.getLogger("annotate.train")
+
+_THREADS = 4
+_UNREADABLE = (OSError, UnidentifiedImageError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is no image, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """An image file, the class it belongs to as its data set calls it, and the part of the data set it is in."""
+
+    path: Path
+    name: str
+    part: str
+
+
+def read_crop(path: Path) -> np.ndarray:
+    """Read an image file as a gray crop (48, 48) uint8, upright by its EXIF orientation.
+
+    Of an image that is not square the middle is taken, so that faces keep their proportions. Raises one of Pillow's
+    errors if the file cannot be read.
+    """
+    with Image.open(path) as image:
+        image.draft("L", (2 * CROP_SIZE, 2 * CROP_SIZE))  # lets JPEG shrink while it decodes
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith(("I", "F")):
+            return _from_deep(upright)
+        return np.asarray(ImageOps.fit(upright.convert("L"), (CROP_SIZE, CROP_SIZE), Image.Resampling.BICUBIC))
+
+
+def _from_deep(image: Image.Image) -> np.ndarray:
+    """Pillow cuts gray levels beyond 255 off; 16 bits are scaled down instead."""
+    levels = np.asarray(image, dtype="float32")
+    scaled = Image.fromarray(levels / 257 if levels.max(initial=0) > 255 else levels)
+    fitted = ImageOps.fit(scaled, (CROP_SIZE, CROP_SIZE), Image.Resampling.BICUBIC)
+    return np.asarray(np.clip(np.rint(np.asarray(fitted)), 0, 255), dtype=np.uint8)
+
+
+def find_labels(names: Iterable[str], labels: tuple[str, ...] | None, source: Path) -> tuple[str, ...]:
+    """The labels of a data set with classes called ``names``: those given, else the emotions that occur.
+
+    Raises DataError naming the known labels if a class is none of them.
+    """
+    classes = sorted(set(names))
+    known = labels or EMOTIONS
+    unknown = [name for name in classes if label_index(name, known) is None]
+    if unknown:
+        fix = "" if labels else f", or train on this data's own labels: --labels {','.join(classes)}"
+        raise DataError(
+            f"{source}: unknown class {', '.join(map(repr, unknown))}. Known: {describe(known)}. "
+            f"Rename or remove it{fix}"
+        )
+    occurring = {label_index(name, known) for name in classes}
+    return labels or tuple(label for index, label in enumerate(EMOTIONS) if index in occurring)
+
+
+def read_files(files: Sequence[LabelledFile], labels: tuple[str, ...]) -> dict[str, LabelledCrops]:
+    """Read the files into one set per part; those that cannot be read are logged and left out."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        crops = list(pool.map(_crop_or_none, files))
+    read = [(file, crop) for file, crop in zip(files, crops, strict=True) if crop is not None]
+    if len(read) < len(files):
+        log.warning("%d of %d files could not be read and are left out", len(files) - len(read), len(files))
+    images = np.stack([crop for _, crop in read]) if read else np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
+    truth = np.array([label_index(file.name, labels) for file, _ in read], dtype=int)
+    parts = np.array([file.part for file, _ in read], dtype=object)
+    everything = hard_labelled(images, truth, labels)
+    return {part: everything.take(parts == part) for part in dict.fromkeys(file.part for file in files)}
+
+
+def _crop_or_none(file: LabelledFile) -> np.ndarray | None:
+    try:
+        return read_crop(file.path)
+    except _UNREADABLE as error:
+        log.warning("left out %s: %s", file.path, str(error) or type(error).__name__)
+        return None

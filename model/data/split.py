@@ -1,0 +1,87 @@
+"""What is trained on and what is validated on, with no image on both sides."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from model.data.crops import LabelledCrops, image_keys, without
+from model.data.parts import ALL, TEST, TRAIN, VALIDATION
+from model.errors import DataError
+
+log = logging.getLogger("annotate.train")
+
+HELD_OUT_SHARE = 0.2
+_LEAST = round(1 / HELD_OUT_SHARE)
+"""Different images that a class needs, so that its fifth is one."""
+
+
+def split_parts(parts: dict[str, LabelledCrops], seed: int, source: Path) -> tuple[LabelledCrops, LabelledCrops]:
+    """The crops to train on and to validate on.
+
+    A data set's own split is used where it has one: val, or test where there is no val, validates, and what stands
+    in any of them is dropped from training. Otherwise a fifth is held out. Raises DataError if a class has too few
+    images.
+    """
+    held_out = [parts[part] for part in (VALIDATION, TEST) if part in parts]
+    if held_out and TRAIN in parts:
+        train, validation = without(parts[TRAIN], *held_out), held_out[0]
+        dropped = len(parts[TRAIN]) - len(train)
+        log.info("the data's own split; %d images left out of training because they are held out too", dropped)
+        _check(train, 1, f"{source}: to train on")
+        _check(validation, 1, f"{source}: to validate on")
+        return train, validation
+    if len(parts) > 1 or not {ALL, TRAIN} & parts.keys():
+        raise DataError(f"{source}: expected the parts train and val or test, received {', '.join(parts)}.")
+    (crops,) = parts.values()
+    _check(crops, _LEAST, f"{source}: a fifth of the different images is held out, so")
+    inside = hold_out(crops, seed)
+    return crops.take(~inside), crops.take(inside)
+
+
+def hold_out(crops: LabelledCrops, seed: int) -> np.ndarray:
+    """Choose a fifth of each class by ``seed`` -> mask (N,). Identical images, also mirrored, stay together.
+
+    Images that are identical but labelled differently go by the label of the first.
+    """
+    strata = crops.truth[crops.labelling]
+    group, first = _groups(crops)
+    mask = np.zeros(len(first), dtype=bool)
+    sizes = np.bincount(group, minlength=len(first))
+    for stratum in np.unique(strata):
+        mine = np.flatnonzero(strata[first] == stratum)
+        wanted = round(HELD_OUT_SHARE * sizes[mine].sum())
+        for index in np.random.default_rng((seed, int(stratum) + 1)).permutation(mine):
+            if sizes[index] <= wanted:
+                mask[index] = True
+                wanted -= sizes[index]
+    return np.asarray(mask[group])
+
+
+def _groups(crops: LabelledCrops) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each image's group of identical images (N,), and the first image of each group."""
+    numbers: dict[bytes, int] = {}
+    group = np.array([numbers.setdefault(key, len(numbers)) for key in image_keys(crops.images)], dtype=int)
+    return group, np.unique(group, return_index=True)[1]
+
+
+def _check(crops: LabelledCrops, least: int, what: str) -> None:
+    """Raise DataError unless every label has ``least`` different images."""
+    _, first = _groups(crops)
+    counts = np.bincount(crops.truth[crops.labelling][first] + 1, minlength=len(crops.labels) + 1)[1:]
+    few = [f"{label} has {count}" for label, count in zip(crops.labels, counts, strict=True) if count < least]
+    if len(crops.labels) < 2:
+        raise DataError(f"{what} at least two classes are needed; received {', '.join(crops.labels) or 'none'}.")
+    if few:
+        raise DataError(
+            f"{what} every class needs at least {least}; {', '.join(few)}. Add images or leave the class out."
+        )
+
+
+def in_turn(truth: np.ndarray) -> np.ndarray:
+    """The rows with a label, of ``truth`` (N,) with -1 for none, in an order that takes the labels in turn."""
+    turn = np.zeros(len(truth), int)
+    for label in np.unique(truth):
+        turn[truth == label] = np.arange((truth == label).sum())
+    order = np.lexsort((truth, turn))
+    return np.asarray(order[truth[order] >= 0])

@@ -1,0 +1,1 @@
+"""The face detector of our own, and its training."""

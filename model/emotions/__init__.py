@@ -1,0 +1,1 @@
+"""The emotion CNN and its training."""

@@ -1,0 +1,1 @@
+"""The glance at a cascade's windows, which spares the verifier most of them, and its training."""

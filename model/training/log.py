@@ -1,0 +1,109 @@
+"""What a training says of itself while it runs: log lines, a CSV table, pictures for TensorBoard."""
+
+import io
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from model.training.augmentation import variants_sheet
+from model.data.crops import LabelledCrops
+from model.evaluation.predictions import predictions
+from model.files import write_atomically
+from model.evaluation.pictures import as_png, confusion_matrix
+from model.data.split import in_turn
+from model.training.loop import TrainingSettings
+
+log = logging.getLogger("annotate.train")
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Log one line per epoch and write it to a CSV table.
+
+    The table of a training that goes on keeps the epochs before; a row of the epoch that a kill cut off before it
+    was saved is written anew.
+    """
+
+    def __init__(self, csv: Path) -> None:
+        super().__init__()
+        self._csv = csv
+        self._rows: list[dict[str, Any]] | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the epoch's clock."""
+        self._started = time.monotonic()
+        if self._rows is None:
+            known = pd.read_csv(self._csv).to_dict("records") if epoch and self._csv.exists() else []
+            self._rows = known[:epoch]
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Log and write the epoch's losses and accuracies and how long it took."""
+        seconds, rows = time.monotonic() - self._started, self._rows or []
+        figures = "  ".join(f"{name} {figure:.4f}" for name, figure in (logs or {}).items())
+        log.info("epoch %d/%d  %.0f s  %s", epoch + 1, self.params["epochs"], seconds, figures)
+        rows.append({"epoch": epoch + 1, "seconds": round(seconds, 2), **(logs or {})})
+        self._rows = rows
+        write_atomically(self._csv, lambda unfinished: pd.DataFrame(rows).to_csv(unfinished, index=False))
+
+
+class TensorBoardPictures(keras.callbacks.Callback):
+    """Show TensorBoard some variants of training images, and the confusion matrix on the validation part.
+
+    The matrix is drawn after the first epoch and then every ``every`` epochs, as it costs a pass over that part.
+    Keras' own callback writes the scalars; its pictures would need TensorFlow as the backend.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        train_crops: LabelledCrops,
+        validation: LabelledCrops,
+        settings: TrainingSettings,
+        every: int = 5,
+    ) -> None:
+        super().__init__()
+        self._folder, self._train_crops, self._validation = folder, train_crops, validation
+        self._settings, self._every = settings, every
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Show the variants."""
+        self._writer = EventFileWriter(str(self._folder))
+        self._show("augmented_samples", sheet_png(self._train_crops, self._settings), 0)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Show the confusion matrix, if it is time to."""
+        if epoch and (epoch + 1) % self._every:
+            return
+        labelling = self._validation.labelling
+        pixels = self._validation.images[..., None].astype("float32")
+        logits = self.model.predict(pixels, batch_size=256, verbose=0)[labelling]
+        answers = predictions(self._validation, np.asarray(keras.ops.softmax(logits)), labelling)
+        self._show("confusion_matrix", as_png(confusion_matrix({"": answers}), dots_per_inch=80), epoch)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Close the event file."""
+        self._writer.close()
+
+    def _show(self, name: str, png: bytes, step: int) -> None:
+        width, height = Image.open(io.BytesIO(png)).size
+        image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=3)
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._writer.flush()
+
+
+def sheet_png(crops: LabelledCrops, settings: TrainingSettings, images: int = 7) -> bytes:
+    """All variants of a few images, of every class in turn, as a PNG file."""
+    rows = in_turn(crops.truth[crops.labelling])[:images]
+    sheet = variants_sheet(crops.images[rows], rows, settings.seed, settings.copies)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "png")
+    return buffer.getvalue()

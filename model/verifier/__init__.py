@@ -1,0 +1,1 @@
+"""The verifier, which tells whether a crop holds a face, and its training."""
