@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import fft, ndimage
 
-from model.augmentation import NOISE_LEVELS, Draws, draw, paint, variants_sheet
+from model.training.augmentation import NOISE_LEVELS, Draws, draw, paint, variants_sheet
 
 SIZE = 48
 NUMBERS = np.arange(400)

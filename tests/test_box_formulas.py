@@ -8,18 +8,26 @@ import pytest
 from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
-from batch.boxes import as_box, is_within_reason, overlaps, shares_of_smaller, square_as_of_cascade, strongest
-from batch.crop import CONTEXT, CROP_SIZE, PATCH_SIZE, crop_faces, crop_from_patch, cut_patches, verifier_crops
-from batch.decode import Photograph
-from batch.detection_metrics import curve, match
-from batch.detectors import cascade, cnn
-from batch.detectors.cnn import PADDING
-from batch.glance import cells, standardised
+from batch.detection.boxes import as_box, is_within_reason, overlaps, shares_of_smaller, square_as_of_cascade, strongest
+from batch.detection.crop import (
+    CONTEXT,
+    CROP_SIZE,
+    PATCH_SIZE,
+    crop_faces,
+    crop_from_patch,
+    cut_patches,
+    verifier_crops,
+)
+from batch.detection.detectors import cascade, cnn
+from batch.detection.detectors.cnn import PADDING
+from batch.detection.glance import cells, standardised
+from batch.detection.verification import keep_faces, merged
+from batch.images.decode import Photograph
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.settings import DetectorSettings, WorkerSettings
-from batch.verification import keep_faces, merged
-from batch.windows import FACE, IGNORED, cut_window
-from batch.worker import find_faces, shrunken
+from batch.workers.worker import find_faces, shrunken
+from jobs.training.detection_metrics import curve, match
+from jobs.training.windows import FACE, IGNORED, cut_window
 
 
 def random_boxes(count: int, seed: int) -> np.ndarray:
@@ -158,7 +166,7 @@ def test_a_face_is_cut_out_of_its_patch_where_it_lies(face: Box) -> None:
 
 
 def test_cells_are_means_and_standardised_by_their_spread() -> None:
-    """A window of 40 with its surroundings of 60 becomes 20 x 20 means of 3 x 3 pixels; mean 0, and spread 1 or less."""
+    """A window of 40 with its surroundings of 60 becomes 20 x 20 means of 3 x 3 pixels, with mean 0 and spread 1."""
     (patch,) = cells(GRADIENT, np.array([[80.0, 60, 40, 40]]))
     expected = GRADIENT[50:110, 70:130].reshape(20, 3, 20, 3).mean(axis=(1, 3))
     assert np.abs(patch - expected).max() <= 0.5
@@ -219,8 +227,8 @@ def test_places_of_the_maps_become_boxes() -> None:
     assert cnn.faces_in(maps, 0.85)[0][0, 2:] == pytest.approx(np.full(2, 16 * np.exp(4)))
 
 
-@pytest.mark.parametrize(("shape", "padded"), [((640, 640), (640, 640)), ((480, 640), (480, 640)), ((100, 640), (320, 640)),
-    ((500, 640), (640, 640)), ((641, 300), (672, 352)), ((20, 10), (32, 32))])  # fmt: skip
+@pytest.mark.parametrize(("shape", "padded"), [((640, 640), (640, 640)), ((480, 640), (480, 640)),
+    ((100, 640), (320, 640)), ((500, 640), (640, 640)), ((641, 300), (672, 352)), ((20, 10), (32, 32))])  # fmt: skip
 def test_images_are_padded_to_a_few_shapes(shape: tuple[int, int], padded: tuple[int, int]) -> None:
     """The smallest of five shapes that holds the image, the image in the upper left, gray beside it."""
     image = np.full(shape, 5, np.uint8)
@@ -340,7 +348,7 @@ def test_faces_of_a_window_are_where_its_pixels_are() -> None:
 
 def test_which_faces_of_a_window_are_asked_for() -> None:
     """From 16 pixels of height and half of the face on; less is ignored, and a tenth or less is not there."""
-    from batch import windows
+    from jobs.training import windows
 
     tall, small, cut, gone = [10, 10, 30, 26], [10, 10, 30, 25.9], [-21, 10, 19, 60], [-91, 10, 8.9, 60]
     kinds = windows._with_kind(np.array([tall, small, cut, gone], float), 128)

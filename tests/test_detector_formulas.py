@@ -11,12 +11,12 @@ import pytest
 from keras import layers
 from scipy.special import expit
 
-from batch.boxes import overlaps
-from batch.detectors import cnn
-from model import detector_training
-from model.detector_loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
-from model.detector_network import flattened, places
-from model.detector_training import MISSED, MOST_FACES, DetectorTraining, WindowBatches, train_detector
+from batch.detection.boxes import overlaps
+from batch.detection.detectors import cnn
+from model.detector import training as detector_training
+from model.detector.loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
+from model.detector.network import flattened, places
+from model.detector.training import MISSED, MOST_FACES, DetectorTraining, WindowBatches, train_detector
 
 CENTRES = np.array([[4, 4], [12, 4], [20, 4], [28, 4]], "float32")
 STRIDES = np.full(4, 8, "float32")

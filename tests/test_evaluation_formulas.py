@@ -8,12 +8,12 @@ from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from model.crops import hard_labelled
+from model.data.crops import hard_labelled
 from model.errors import DataError
-from model.evaluation import Predictions, columns_of, compare, predictions
+from model.evaluation.metrics import confidence_bins, expected_calibration_error, measure, rates
+from model.evaluation.predictions import Predictions, columns_of, compare, predictions
 from model.inference import without_label
 from model.labels import EMOTIONS
-from model.metrics import confidence_bins, expected_calibration_error, measure, rates
 
 LABELS = ("a", "b", "c")
 

@@ -11,18 +11,18 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from sklearn.linear_model import LogisticRegression
 
-from batch import mining
-from batch.mining import MinedPhotograph
+from batch.detection.verification import after_look
 from batch.outcome import Box, Found, Key, Outcome, Status
 from batch.settings import DetectorSettings
-from batch.verification import after_look
-from jobs import train_faces
-from jobs.face_batches import label_faces, verify_faces
-from jobs.face_sets import split
-from model.face_network import calibrated_network
-from model.faces import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
-from model.glance import glance_logits, lower_by
-from model.training import TrainingSettings
+from jobs.annotation.face_batches import label_faces, verify_faces
+from jobs.training import faces as train_faces
+from jobs.training import mining
+from jobs.training.face_sets import split
+from jobs.training.mining import MinedPhotograph
+from model.glance.training import glance_logits, lower_by
+from model.training.loop import TrainingSettings
+from model.verifier.network import calibrated_network
+from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
 
 
 def bright(levels: list[int]) -> np.ndarray:
@@ -168,7 +168,7 @@ def test_a_threshold_becomes_the_glances_zero() -> None:
 
 
 def proposed(scores: list[float], levels: list[int]) -> Outcome:
-    """Far apart proposals with these scores, their patches of these gray levels on the left half, black on the right."""
+    """Proposals far apart with these scores; their patches have these gray levels on the left, black on the right."""
     patches = np.zeros((len(levels), 72, 72), np.uint8)
     patches[:, :, :36] = np.array(levels, np.uint8)[:, None, None]
     boxes = tuple(Box(100 * i, 0, 48, 48, score) for i, score in enumerate(scores))

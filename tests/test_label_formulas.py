@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from model.crops import VOTES, LabelledCrops, balanced, hard_labelled, image_keys, without
-from model.fer2013 import majority, vote_targets
+from model.data.crops import VOTES, LabelledCrops, balanced, hard_labelled, image_keys, without
+from model.data.fer2013 import majority, vote_targets
+from model.data.parts import part_named
 from model.labels import EMOTIONS, FER2013_IDS, FERPLUS_COLUMNS, describe, label_index
-from model.parts import part_named
 
 KNOWN_AS = {
     "joy": "joy joyful happy happiness",

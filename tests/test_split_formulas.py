@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from model.crops import VOTES, LabelledCrops, hard_labelled, image_keys
+from model.data.crops import VOTES, LabelledCrops, hard_labelled, image_keys
+from model.data.split import HELD_OUT_SHARE, hold_out, in_turn, split_parts
 from model.errors import DataError
-from model.split import HELD_OUT_SHARE, hold_out, in_turn, split_parts
 
 LABELS = ("a", "b", "c")
 

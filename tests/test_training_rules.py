@@ -13,10 +13,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.utils.class_weight import compute_class_weight
 
-from model.checkpoint import TrainingCheckpoint
-from model.crops import LabelledCrops, hard_labelled
+from model.data.crops import LabelledCrops, hard_labelled
 from model.errors import TrainingError
-from model.training import (
+from model.training.checkpoint import TrainingCheckpoint
+from model.training.loop import (
     BESIDE,
     TrainingSettings,
     VariantBatches,
@@ -119,7 +119,7 @@ def test_prior_is_the_weighted_share_of_each_label() -> None:
 
 
 def test_training_adjusts_by_the_prior_of_what_it_is_trained_on(tmp_path: Path) -> None:
-    """Unadjusted, a network that sees nothing moves towards the frequent label; adjusted in full it stays where it is."""
+    """Unadjusted, a network that sees nothing moves towards the frequent label; adjusted in full it stays."""
     data = crops([0] * 7 + [1] * 2 + [2])
     step = trained_biases(data, tmp_path)
     assert step / step[0] == pytest.approx((RARE - 1 / 3) / (RARE[0] - 1 / 3), abs=1e-5)
@@ -363,7 +363,7 @@ def shown(data: LabelledCrops, settings: TrainingSettings, epoch: int) -> list[t
 
 
 def test_an_epoch_shows_every_image_once_and_copies_epochs_every_variant() -> None:
-    """Three copies in three epochs are three different variants of each image, and the fourth epoch repeats the first."""
+    """Three copies in three epochs are three variants of each image, and the fourth epoch repeats the first."""
     rng = np.random.default_rng(0)
     data = hard_labelled(rng.integers(0, 256, (6, 48, 48), np.uint8), np.arange(6), tuple("abcdef"))
     settings = quick(batch_size=2, copies=3)
