@@ -1,0 +1,133 @@
+"""Floors of what the networks that ship are worth: recall and precision by detector, recall by emotion, golden rows."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import skimage.data
+from conftest import annotate_here, astronaut, tables, without_people
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from batch.settings import DetectorSettings, WorkerSettings
+from jobs.training.detection_metrics import curve, match
+from model.bundle import EMOTION_MODEL, SHIPPED_DETECTORS, read_card
+from model.data.fer2013 import read_fer2013
+from model.evaluation.metrics import measure
+from model.inference import Classifier
+from model.labels import EMOTIONS
+
+LEAST_RECALL, LEAST_PRECISION = {"cascade": 0.90, "cnn": 0.93, "yunet": 0.95}, 0.97
+LEAST_BY_EMOTION = dict.fromkeys(EMOTIONS, 0.5) | {"disgust": 0.4, "fear": 0.4}
+SIZE, CELL = (640, 480), (126, 118)
+
+
+def pasted(canvas: np.ndarray, patch: np.ndarray, left: int, top: int, side: int) -> None:
+    """Paste a patch into the canvas with a soft edge."""
+    across = np.abs((np.arange(side) + 0.5) / side * 2 - 1)
+    mask = np.clip((1 - np.maximum(across[None], across[:, None])) / 0.15, 0, 1)
+    under = canvas[top : top + side, left : left + side]
+    under[:] = mask * cv2.resize(patch, (side, side), interpolation=cv2.INTER_CUBIC) + (1 - mask) * under
+
+
+@pytest.fixture(scope="module")
+def montages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    """A hundred faces and a hundred patches without one, of LFW's subset in scikit-image, on photographs of no people.
+
+    Each is 60 to 104 pixels large. Gives the folder and the boxes of the faces by file.
+    """
+    folder, rng, boxes = tmp_path_factory.mktemp("montages"), np.random.default_rng(0), {}
+    patches = (skimage.data.lfw_subset() * 255).astype(np.float32)  # 100 faces, then 100 others, 25 x 25
+    things = [without_people(), *(Image.fromarray(getattr(skimage.data, name)()) for name in ("brick", "cat"))]
+    things += [Image.fromarray(load_sample_image(name)) for name in ("china.jpg", "flower.jpg")]
+    for number in range(10):
+        canvas, faces = np.asarray(things[number % 5].convert("L").resize(SIZE), np.float32).copy(), []
+        for cell in range(20):
+            side = int(rng.integers(60, 105))
+            left = cell % 5 * CELL[0] + int(rng.integers(0, CELL[0] - side))
+            top = cell // 5 * CELL[1] + int(rng.integers(0, CELL[1] - side))
+            pasted(canvas, patches[10 * number + cell // 2 + 100 * (cell % 2)], left, top, side)
+            faces += [] if cell % 2 else [[left, top, side, side]]
+        Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+        boxes[f"{number}.png"] = np.array(faces, float)
+    return folder, boxes
+
+
+@pytest.mark.parametrize("name", LEAST_RECALL)
+def test_each_detector_finds_most_of_a_hundred_faces(
+    name: str, montages: tuple[Path, dict[str, np.ndarray]], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """With its own settings each finds nine of ten, and hardly anything that is none."""
+    if name == "yunet":
+        model = request.getfixturevalue("shared_data") / "yunet" / "face_detection_yunet_2023mar.onnx"
+    else:
+        model = SHIPPED_DETECTORS[name]
+    folder, boxes = montages
+    annotate_here(folder, tmp_path / "out", worker=WorkerSettings(DetectorSettings(name, model=model)))
+    rows, pairs = tables(tmp_path / "out")[1], []
+    for file, faces in boxes.items():
+        found = rows[rows["path"] == file]
+        scores = found["face_score"].to_numpy(float)
+        pairs.append((scores, match(found[["x", "y", "width", "height"]].to_numpy(float), scores, faces, max(SIZE))))
+    recall, precision = curve(pairs).at_threshold(0)
+    assert recall >= LEAST_RECALL[name]
+    assert precision >= LEAST_PRECISION
+
+
+def test_each_emotion_is_recognised(shared_data: Path) -> None:
+    """On FER2013's PublicTest, by the crowd's majority, as the card says: no emotion below its floor, and honestly."""
+    folder = shared_data / "fer2013"
+    crops = read_fer2013(folder / "fer2013.csv.xz", folder / "fer2013new.csv")["PublicTest"]
+    counted = crops.truth["votes"] >= 0
+    card = read_card(EMOTION_MODEL)
+    probabilities = Classifier(card, 256).predict(crops.images[counted])
+    probabilities = probabilities[:, [card.labels.index(emotion) for emotion in EMOTIONS]]
+    figures = measure(probabilities, crops.truth["votes"][counted], EMOTIONS)
+    recalls = {emotion: round(figures.per_class[emotion]["recall"], 3) for emotion in EMOTIONS}
+    assert {emotion: recall for emotion, recall in recalls.items() if recall < LEAST_BY_EMOTION[emotion]} == {}
+    assert figures.accuracy > 0.82
+    assert figures.ece < 0.03
+    assert figures.mean_recall > 0.7
+    assert figures.macro_f1 > 0.7
+
+
+GOLDEN_IMAGES = pd.DataFrame(
+    [
+        ("astronaut.jpg", "ok", 512, 512, 1),
+        ("deep/broken.jpg", "unreadable", None, None, 0),
+        ("deep/er/coffee.webp", "no_face", 600, 400, 0),
+        ("deep/mirrored.png", "ok", 512, 512, 1),
+        ("two.png", "ok", 1024, 512, 2),
+    ],
+    columns=["path", "status", "width", "height", "faces"],
+)
+GOLDEN_FACES = pd.DataFrame(
+    [
+        ("astronaut.jpg", 0, 173, 80, 98, "joy"),
+        ("deep/mirrored.png", 0, 512 - 173 - 98, 80, 98, "joy"),
+        ("two.png", 0, 172, 69, 107, "joy"),
+        ("two.png", 1, 599, 39, 49, "joy"),
+    ],
+    columns=["path", "face", "x", "y", "side", "emotion"],
+)
+
+
+def test_rows_of_known_photographs(photos: Path, tmp_path: Path) -> None:
+    """Statuses, sizes, places and emotions of five files, faces numbered from the largest."""
+    two = Image.new("RGB", (1024, 512), "gray")
+    two.paste(astronaut().resize((256, 256)), (512, 0))
+    two.paste(astronaut(), (0, 0))
+    two.save(photos / "two.png")
+    annotate_here(photos, tmp_path / "out")
+    images, faces = tables(tmp_path / "out")
+    found = images[list(GOLDEN_IMAGES)].astype({"status": str})
+    pd.testing.assert_frame_equal(found, GOLDEN_IMAGES, check_dtype=False)
+    assert faces[["path", "face"]].to_numpy().tolist() == GOLDEN_FACES[["path", "face"]].to_numpy().tolist()
+    assert faces["emotion"].tolist() == GOLDEN_FACES["emotion"].tolist()
+    for ours, golden in (("x", "x"), ("y", "y"), ("width", "side"), ("height", "side")):
+        assert (faces[ours] - GOLDEN_FACES[golden]).abs().max() <= 10
+    assert (faces["width"] == faces["height"]).all()
+    assert (faces["face_score"] > 0.9).all() and (faces["confidence"] > 0.8).all()
+    assert np.allclose(faces[list(EMOTIONS)].max(axis=1), faces["confidence"])
