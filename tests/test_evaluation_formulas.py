@@ -106,6 +106,11 @@ def test_the_bootstrap_is_paired_and_its_interval_is_scipys() -> None:
     assert found["low"] == pytest.approx(interval.low, abs=0.004)
     assert found["high"] == pytest.approx(interval.high, abs=0.004)
     assert found["high"] - found["low"] < 0.03
+    apart = np.where(rng.random(400) < 0.5, truth, (truth + 1) % 3)
+    found = compare(answers(truth.tolist(), one.tolist()), answers(truth.tolist(), apart.tolist()))["accuracy"]
+    gain = (one == truth).astype(float) - (apart == truth)
+    spread = 2 * stats.norm.ppf(0.975) * gain.std() / 20  # of the mean of 400, by the central limit theorem
+    assert found["high"] - found["low"] == pytest.approx(spread, rel=0.08)
 
 
 def test_rows_without_a_label_are_left_out() -> None:
