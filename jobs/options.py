@@ -1,6 +1,5 @@
 """The settings of ``annotate`` from its options, as the command and as Python give them."""
 
-import os
 from pathlib import Path
 
 from batch.roots import typed_root
@@ -61,7 +60,7 @@ def annotation_settings(
         roots=_distinct(roots),
         output=output,
         csv=csv,
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs or _cores(),
         batch_size=batch_size,
         model=model or EMOTION_MODEL,
         device=device,
@@ -76,6 +75,13 @@ def annotation_settings(
         crops=_apart(crops, roots, "--crops"),
         draw=_apart(draw, roots, "--draw"),
     )
+
+
+def _cores() -> int:
+    """The cores that this process may use, as joblib counts them on every system: affinity and containers heeded."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def _shard(text: str | None) -> tuple[int, int]:

@@ -15,24 +15,24 @@ import numpy as np
 
 from batch.detection.boxes import as_box
 from batch.detection.crop import cut_patches, verifier_crops
-from batch.images.decode import read_photograph
-from jobs.training.detection_metrics import FITS, SMALLEST, Curve, Matches, curve, match
 from batch.detection.detectors.cnn import LEAST, faces_in, letterboxed
+from batch.images.decode import read_photograph
 from batch.outcome import ImageError
 from batch.settings import DetectorSettings, WorkerSettings
-from jobs.training.windows import NATIVE, cut_window
 from batch.workers.worker import shrunken
+from jobs.training.detection_metrics import FITS, SMALLEST, Curve, Matches, curve, match
 from jobs.training.face_figures import ValidatedPhotograph, draw_figures
 from jobs.training.face_sets import KnownFaces, read_boxes, split
+from jobs.training.windows import NATIVE, cut_window
+from model.data.fer2013 import read_fer2013
 from model.detector.network import detector_network, inference_detector
 from model.detector.training import MISSED, DetectorTraining, train_detector
 from model.device import choose_device
 from model.errors import DataError
-from model.verifier.training import platt_scaling
-from model.data.fer2013 import read_fer2013
-from model.files import write_atomically
 from model.export import export_onnx
+from model.files import write_atomically
 from model.training.log import EpochLog
+from model.verifier.training import platt_scaling
 
 log = logging.getLogger("annotate.train")
 

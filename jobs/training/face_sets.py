@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from jobs.training.mining import MinedPhotograph, mine_photograph, mine_windows
 from batch.outcome import ImageError
 from batch.settings import DetectorSettings, WorkerSettings
+from jobs.training.mining import MinedPhotograph, mine_photograph, mine_windows
 from model.errors import DataError
 
 NEGATIVES = 60

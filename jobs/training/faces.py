@@ -10,20 +10,27 @@ import keras
 import numpy as np
 
 from batch.detection.crop import CONTEXT
-from jobs.training.detection_metrics import curve, match
-from jobs.training.mining import MinedPhotograph
-from batch.settings import DetectorSettings
 from batch.detection.verification import merged
+from batch.settings import DetectorSettings
+from jobs.training.detection_metrics import curve, match
 from jobs.training.face_figures import ValidatedPhotograph, draw_figures
 from jobs.training.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
 from jobs.training.glance import train_and_export
+from jobs.training.mining import MinedPhotograph
 from model.bundle import DETECTOR_MODEL, save_bundle
 from model.data.crops import LabelledCrops
-from model.verifier.network import FACE_LABELS, calibrated_network
-from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, train_verifier, without_surroundings
 from model.data.fer2013 import read_fer2013
-from model.training.loop import TrainingSettings
 from model.training.log import EpochLog
+from model.training.loop import TrainingSettings
+from model.verifier.network import FACE_LABELS, calibrated_network
+from model.verifier.training import (
+    face_crops,
+    face_margins,
+    platt_scaling,
+    tight_faces,
+    train_verifier,
+    without_surroundings,
+)
 
 log = logging.getLogger("annotate.train")
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from batch.detection.glance import standardised
 from jobs.training.face_sets import windows
-from model.glance.training import glance_logits, lower_by, train_glance
 from model.export import export_onnx
+from model.glance.training import glance_logits, lower_by, train_glance
 
 log = logging.getLogger("annotate.train")
 

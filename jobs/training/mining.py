@@ -7,8 +7,8 @@ import numpy as np
 
 from batch.detection.boxes import as_box, overlaps
 from batch.detection.crop import cut_patches, verifier_crops
-from batch.images.decode import read_photograph
 from batch.detection.glance import cells
+from batch.images.decode import read_photograph
 from batch.settings import WorkerSettings
 from batch.workers.worker import shared_detector, shrunken
 

@@ -14,12 +14,12 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from model.training.augmentation import variants_sheet
 from model.data.crops import LabelledCrops
+from model.data.split import in_turn
+from model.evaluation.pictures import as_png, confusion_matrix
 from model.evaluation.predictions import predictions
 from model.files import write_atomically
-from model.evaluation.pictures import as_png, confusion_matrix
-from model.data.split import in_turn
+from model.training.augmentation import variants_sheet
 from model.training.loop import TrainingSettings
 
 log = logging.getLogger("annotate.train")

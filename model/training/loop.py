@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from model.training.augmentation import draw, paint
-from model.training.checkpoint import TrainingCheckpoint
 from model.data.crops import LabelledCrops, balanced
 from model.layers import CROP_SIZE, SHRINK
+from model.training.augmentation import draw, paint
+from model.training.checkpoint import TrainingCheckpoint
 
 BESIDE = 0.3
 """How much a labelling weighs in the loss beside the one that counts; at 1 its mistakes are learnt by heart."""
