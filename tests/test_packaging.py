@@ -29,7 +29,7 @@ def test_the_wheel_has_every_file(tmp_path: Path) -> None:
 
 
 def test_the_version_stands_in_one_place_and_is_cited() -> None:
-    """pyproject has it, CITATION.cff repeats it."""
+    """Pyproject has it, CITATION.cff repeats it."""
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     assert f"\nversion: {version}\n" in (REPOSITORY / "CITATION.cff").read_text()
 
