@@ -17,5 +17,17 @@ class ClusterError(Exception):
     """The cluster is out of reach, or one of its workers cannot do the work."""
 
 
+class NetworkError(Exception):
+    """A network cannot be run, or gives no answer."""
+
+
 class DetectorError(Exception):
     """The face detector cannot be built."""
+
+
+class WorkersError(Exception):
+    """Worker processes die one after the other, by no fault of an image."""
+
+
+class UnreadError(Exception):
+    """Images could not be read for now; what could be done is done and kept."""

@@ -1,13 +1,15 @@
 """What there is to do: the images found, minus what is done."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batch.deletions import Deletions, Sight, find_deletions
 from batch.errors import RootError
 from batch.outcome import Found, Key
 from batch.roots import open_root
-from batch.roots.root import Root
+from batch.roots.root import Listing, Root
 from batch.roots.walk import WalkSettings
 from batch.tables.snapshot import Version
 
@@ -16,8 +18,9 @@ from batch.tables.snapshot import Version
 class Plan:
     """A stream of the images to annotate, which counts as it goes.
 
-    After the iteration ``deleted`` holds the known images that are gone, and ``left_over`` how many ``limit`` left
-    for another run. Images below a folder that could not be listed, or that the patterns leave out, keep their rows.
+    After the iteration ``deleted`` holds the known images that are gone, ``kept`` below which folders how many are not
+    seen whose rows are kept, and ``left_over`` how many ``limit`` left for another run. Images below a folder that
+    could not be listed, or that the patterns leave out, keep their rows.
     """
 
     roots: tuple[Path | str, ...]
@@ -31,36 +34,51 @@ class Plan:
     """Annotate the known ones anew."""
     retry_failed: bool = False
     prune: bool = False
+    stale: frozenset[Key] = frozenset()
+    """The images of tables that another model or detector has made."""
     found: int = 0
     new: int = 0
     changed: int = 0
     left_over: int = 0
     deleted: list[Key] = field(default_factory=list)
+    kept: Counter[str] = field(default_factory=Counter)
     unlistable: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Know the roots by their names."""
-        by_name = {root.name: root for root in map(open_root, self.roots)}
-        self._sorted_roots = [by_name[name] for name in sorted(by_name)]
+        self._by_name = {root.name: root for root in map(open_root, self.roots)}
+        self._sorted_roots = [self._by_name[name] for name in sorted(self._by_name)]
+        self._listings: dict[str, Listing] = {}
 
     def __iter__(self) -> Iterator[Found]:
         """List the roots. Raises RootError for a root that looks like a disk that is not mounted."""
-        unseen = {root.name: {key for key in self.known if key.root == root.name} for root in self._sorted_roots}
         for root in self._sorted_roots:
             self._check(root)
         for root in self._sorted_roots:
-            images = root.images(self.walk)
-            before = self.found
+            images = self._listings[root.name] = root.images(self.walk)
+            known = {key for key in (*self.known, *self.stale) if key.root == root.name}
+            unseen, new, before = set(known), Counter[str](), self.found
             for found in images:
                 self.found += 1
-                unseen[root.name].discard(found.key)
+                if found.key in known:
+                    unseen.discard(found.key)
+                else:
+                    new[_folder_of(found.key.path)] += 1
                 if self._is_due(found):
                     yield found
-            emptied = self.found == before and root.name in self.filled_roots and not self.walk.include
-            if emptied and not images.unlistable and not self.prune:
-                raise _looks_unmounted(root)
             self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
-            self.deleted += [key for key in sorted(unseen[root.name]) if self._is_gone(key, images.unlistable)]
+            unseen = {key for key in unseen if self._is_missed(key, images.unlistable)}
+            emptied = unseen or (root.name in self.filled_roots and not self.walk.include)
+            if self.found == before and emptied and not images.unlistable and not self.prune:
+                raise _looks_unmounted(root)
+            wanted = {key for key in known if self.walk.wants(key.path)}
+            self._settle(root, Sight(wanted, unseen, new, images.devices))
+
+    def has_moved(self, found: Found) -> bool:
+        """Whether the folder of an image has vanished, is empty, or lies on another device than when it was listed."""
+        folder, root = _folder_of(found.key.path), self._by_name[found.key.root]
+        devices = self._listings[root.name].devices
+        return folder in devices and root.device(folder) != devices[folder]
 
     def count(self) -> int:
         """How many images there are below the roots, done or not, by a listing of its own."""
@@ -89,8 +107,18 @@ class Plan:
             self.new += 1
         return True
 
-    def _is_gone(self, key: Key, unlistable: Iterable[str]) -> bool:
+    def _is_missed(self, key: Key, unlistable: Iterable[str]) -> bool:
         return self.walk.wants(key.path) and not key.path.startswith(tuple(unlistable))
+
+    def _settle(self, root: Root, sight: Sight) -> None:
+        """Note which of the images that were not seen are deleted, and of which the rows are kept."""
+        deletions = Deletions(sorted(sight.unseen)) if self.prune else find_deletions(root, sight)
+        self.deleted += deletions.gone
+        self.kept.update({f"{root.name}/{folder}": count for folder, count in deletions.kept.items()})
+
+
+def _folder_of(path: str) -> str:
+    return path[: path.rfind("/") + 1]
 
 
 def _looks_unmounted(root: Root) -> RootError:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
+from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
 from batch.tables.snapshot import Annotations, read_annotations
 from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
@@ -27,7 +27,7 @@ _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the 
 
 _THRESHOLD_HELP = (
     "Least probability that a box holds a face.  [default: the detector's own for 95 % precision: "
-    + ", ".join(f"{name} {threshold:g}" for name, threshold in THRESHOLDS.items())
+    + ", ".join(f"{name} {spec.threshold:g}" for name, spec in DETECTORS.items())
     + "]"
 )
 

@@ -8,7 +8,16 @@ from types import FrameType
 
 import typer
 
-from batch.errors import ClusterError, DetectorError, OutputError, OutputHeld, RootError
+from batch.errors import (
+    ClusterError,
+    DetectorError,
+    NetworkError,
+    OutputError,
+    OutputHeld,
+    RootError,
+    UnreadError,
+    WorkersError,
+)
 from jobs.log import printable
 from model.errors import DataError, DeviceError, ModelError, TrainingError
 
@@ -18,9 +27,12 @@ _EXIT_CODES: dict[type[Exception], int] = {
     **dict.fromkeys(
         (
             RootError,
+            UnreadError,
+            WorkersError,
             OutputError,
             ClusterError,
             DetectorError,
+            NetworkError,
             ModelError,
             DataError,
             TrainingError,

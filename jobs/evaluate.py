@@ -14,21 +14,28 @@ from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 
 if TYPE_CHECKING:
+    from model.bundle import ModelCard
     from model.data.crops import LabelledCrops
+    from model.data.datasets import DataSet
     from model.evaluation.predictions import Predictions
 
 log = logging.getLogger("annotate.evaluate")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_DATA_HELP = "Labelled face crops: a folder of class folders, fer2013.csv, or a table of path and label."
-_USAGE_HELP = "Part of the data: train, val, test or FER2013's Usage.  [default: test, else val, else all of it]"
+_DATA_HELP = (
+    "Labelled face crops: a folder of class folders, fer2013.csv, or a table of path and label, with or without x, y, "
+    "width and height of the face in the photograph, part, and source."
+)
+_USAGE_HELP = (
+    "Part of the data: train, val, test, FER2013's Usage, or all.  [default: what the model was not trained on]"
+)
 _KEPT = "nothing was written"
 
 
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="NAME.keras with NAME.json beside it.")],
-    faces: Annotated[Path, typer.Argument(metavar="DATA", help=_DATA_HELP)],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help=_DATA_HELP)],
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: the crowd's majority is the truth.")
     ] = None,
@@ -47,11 +54,11 @@ def evaluate(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Measure a model on labelled face crops: metrics.json, confusion matrix, reliability, prediction grid.
+    """Measure a model on labelled faces: metrics.json, table.md, confusion matrix, reliability, prediction grid.
 
-    With --against both models are measured on the same images, and metrics.json has the differences with 95 %
-    intervals of a paired bootstrap. Exit codes: 0 done, 2 wrong usage, 5 cannot go on, 130 interrupted, 143
-    terminated.
+    Several data sets have a row each, and a mean in which each counts the same. With --against both models are
+    measured on the same images, and metrics.json has the differences with 95 % intervals of a paired bootstrap. Exit
+    codes: 0 done, 2 wrong usage, 5 cannot go on, 130 interrupted, 143 terminated.
     """
     silence_native_libraries()
     start_logging(log_format, quiet)
@@ -59,62 +66,84 @@ def evaluate(
         from model.extras import require_training_packages
 
         require_training_packages("matplotlib")
+        from jobs.training.face_cuts import cut_face
         from model.bundle import read_card
-        from model.data.datasets import read_parts, select_part
+        from model.data.datasets import read_sets
         from model.device import choose_device
 
-        labels = read_card(model).labels
+        card, other = read_card(model), read_card(against) if against else None
         used = choose_device(device)
-        crops = select_part(read_parts(faces, votes, labels), usage, faces)
-        log.info("%d images of %s, on %s", len(crops), faces, used)
-        mine = _answers(model, crops, batch_size)
-        figures: dict[str, Any] = {"model": str(model), "data": str(faces), "data_sha256": crops.fingerprint()}
-        figures |= {"command": shlex.join(["annotate-evaluate", *sys.argv[1:]]), "truth": crops.labelling}
-        figures |= mine[crops.labelling].figures.as_json()
-        figures |= {f"by_{name}": x.figures.as_json() for name, x in mine.items() if name != crops.labelling}
-        other = _answers(against, crops, batch_size)[crops.labelling] if against else None
-        _write(output, figures, mine[crops.labelling], model, other, against)
+        parts = _parts(read_sets(data, votes, card.labels, cut_face), usage, card)
+        log.info("%d images, on %s", sum(map(len, parts.values())), used)
+        mine = _answers(card, parts, batch_size)
+        facts = {
+            "model": str(model),
+            "data": {name: {"images": len(crops), "sha256": crops.fingerprint()} for name, crops in parts.items()},
+            "command": shlex.join(["annotate-evaluate", *sys.argv[1:]]),
+        }
+        _write(output, facts, mine, model, _answers(other, parts, batch_size) if other else None, against)
 
 
-def _answers(model: Path, crops: "LabelledCrops", batch_size: int) -> "dict[str, Predictions]":
-    """The model's answers beside the truth of each labelling."""
-    from model.bundle import read_card
-    from model.evaluation.predictions import columns_of, predictions
+def _parts(sets: "list[DataSet]", usage: str | None, card: "ModelCard") -> "dict[str, LabelledCrops]":
+    """What of each data set to measure by; says which part it is, and warns of what was trained on."""
+    from model.data.trained_on import to_measure_by, trained_on
+
+    facts, parts = card.facts(), {}
+    for each in sets:
+        part, crops = to_measure_by(each, usage, facts)
+        parts[each.name] = crops
+        log.info("%s: %d images (%s)", each.name, len(crops), part)
+        seen = int(trained_on(crops, facts).sum())
+        if seen:
+            log.warning("%s was trained on %d of these %d images: expect less of others", card.path, seen, len(crops))
+    return parts
+
+
+def _answers(card: "ModelCard", parts: "dict[str, LabelledCrops]", batch_size: int) -> "dict[str, Predictions]":
+    """The model's answers beside the truth of each data set, by each of its labellings."""
+    from model.evaluation.predictions import answers_by_set, columns_of
     from model.inference import Classifier
 
-    classifier = Classifier(read_card(model), batch_size)
-    columns = columns_of(crops.labels, classifier.labels)
-    probabilities = classifier.predict(crops.images)[:, columns]
-    answers = {name: predictions(crops, probabilities, name) for name in crops.truth}
+    classifier = Classifier(card, batch_size)
+    columns = columns_of(next(iter(parts.values())).labels, classifier.labels)
+    answers = answers_by_set(lambda crops: classifier.predict(crops)[:, columns], parts.items())
     for name, of_one in answers.items():
         figures = of_one.figures
         log.info(
-            "%s by %s: accuracy %.4f, macro-F1 %.4f, mean recall %.4f, ECE %.4f, %d images",
-            *(model.name, name, figures.accuracy, figures.macro_f1, figures.mean_recall, figures.ece, figures.images),
+            "%s on %s: accuracy %.4f, mean recall %.4f, macro-F1 %.4f, ECE %.4f, %d images",
+            *(card.path.name, name, figures.accuracy, figures.mean_recall, figures.macro_f1, figures.ece),
+            figures.images,
         )
     return answers
 
 
 def _write(
     output: Path,
-    figures: dict[str, Any],
-    mine: "Predictions",
+    facts: dict[str, Any],
+    mine: "dict[str, Predictions]",
     model: Path,
-    other: "Predictions | None",
+    other: "dict[str, Predictions] | None",
     against: Path | None,
 ) -> None:
-    from model.evaluation.pictures import as_png, confusion_matrix, write_pictures
-    from model.evaluation.predictions import compare
+    from model.evaluation.pictures import as_png, confusion_matrix, recalls_by_set, write_pictures
+    from model.evaluation.predictions import compare, pooled
+    from model.evaluation.table import as_json, as_markdown
     from model.files import write_atomically
 
-    write_pictures(output, mine)
+    write_pictures(output, pooled(mine.values()))
+    (output / "recalls.png").write_bytes(as_png(recalls_by_set(mine)))
+    facts |= as_json(mine)
+    table = as_markdown(mine)
     if other is not None:
-        differences = compare(mine, other)
-        figures["against"] = {"model": str(against), **other.figures.as_json(), "difference": differences}
-        for name, found in differences.items():
-            log.info("%s: %+.4f (95 %% interval %+.4f to %+.4f)", name, *found.values())
-        both = confusion_matrix({str(model): mine, str(against): other})
+        differences = {name: compare(mine[name], other[name]) for name in mine}
+        facts["against"] = {"model": str(against), **as_json(other), "difference": differences}
+        for name, of_one in differences.items():
+            for figure, found in of_one.items():
+                log.info("%s, %s: %+.4f (95 %% interval %+.4f to %+.4f)", name, figure, *found.values())
+        both = confusion_matrix({str(model): pooled(mine.values()), str(against): pooled(other.values())})
         (output / "against.png").write_bytes(as_png(both))
-    text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
+        table = f"{model}\n\n{table}\n{against}\n\n{as_markdown(other)}"
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     write_atomically(output / "metrics.json", lambda unfinished: unfinished.write_text(text, "utf-8"))
+    write_atomically(output / "table.md", lambda unfinished: unfinished.write_text(table, "utf-8"))
     log.info("wrote %s", output.absolute())

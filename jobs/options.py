@@ -5,10 +5,10 @@ from pathlib import Path
 from batch.roots import typed_root
 from batch.roots.folder import Folder
 from batch.roots.walk import WalkSettings
-from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
+from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
 from jobs.annotation.job import AnnotationSettings
 from jobs.devices import Device
-from model.bundle import EMOTION_MODEL, SHIPPED_DETECTORS
+from model.bundle import DETECTOR_MODEL, EMOTION_MODEL, GLANCE_MODEL
 
 
 class UsageError(ValueError):
@@ -47,15 +47,15 @@ def annotation_settings(
     prune: bool = False,
 ) -> AnnotationSettings:
     """What ``annotate --help`` says of each option holds here; raises UsageError."""
-    for name, given, known in (("--detector", detector, THRESHOLDS), ("--device", device, list(Device))):
+    for name, given, known in (("--detector", detector, DETECTORS), ("--device", device, list(Device))):
         if given not in known:
             raise UsageError(f"expected one of {', '.join(known)}, received {given!r}", name)
-    own_model = SHIPPED_DETECTORS.get(detector)
-    given_model = detector_model.absolute() if detector_model and detector != "cascade" else None
     for name, written in (("--output", output), ("--crops", crops), ("--draw", draw)):
         if written and written.parts and written.parts[0].endswith(":"):  # a Path has lost the second slash
             raise UsageError(f"expected a folder, received the URL {written}; copy from a folder afterwards.", name)
-    found_by = DetectorSettings(detector, detect_size, face_threshold, given_model or own_model)
+    own_model = DETECTOR_MODEL if detector == "cnn" else None
+    found_by_file = detector_model.absolute() if detector_model else own_model
+    found_by = DetectorSettings(detector, detect_size, face_threshold, found_by_file, GLANCE_MODEL)
     return AnnotationSettings(
         roots=_distinct(roots),
         output=output,

@@ -1,6 +1,7 @@
 """``annotate-train``: trains the networks that ``annotate`` uses."""
 
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +17,13 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders (with or without train, val and test above them), fer2013.csv "
-    "(compressed or not), or a CSV or Parquet table of path and label."
+    "(compressed or not), or a CSV or Parquet table of path and label. Further columns: x, y, width and height of the "
+    "face in the photograph, part, and source, if the table holds several data sets. Several are learned together."
 )
 _LABELS_HELP = "Classes of the data if they are not the emotions, in the order of the output's columns."
-_TEACHER_HELP = (
-    "Learn half of a labelling (emotion, or votes) from this model's answers on the training images (repeatable)."
-)
-_SHARES_HELP = "With --votes: how much each labelling counts in the model.  [default: votes=1]"
+_TEACHER_HELP = "Learn half of the labels from this model's answers on the training images (repeatable)."
+_SHARE_HELP = "How much the votes count in what is learned of FER2013's rows; the rest are its own labels."
+_WEIGHT_HELP = "How often an epoch shows the images of the data set NAME, on average (repeatable).  [default: once]"
 _KEPT = "finished epochs are kept; the same command with --resume goes on from there"
 
 
@@ -37,7 +38,7 @@ def family(
 
 @app.command()
 def emotions(
-    faces: Annotated[Path, typer.Argument(metavar="DATA", help=_DATA_HELP)],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help=_DATA_HELP)],
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: ten crowd votes for each row.")
     ] = None,
@@ -53,13 +54,17 @@ def emotions(
         float,
         typer.Option(min=0, help="How far rare emotions are lifted: 0 not at all, 1 as if all were equally common."),
     ] = 0.3,
-    class_weights: Annotated[
-        bool, typer.Option("--class-weights", help="Let every label count the same in the loss instead.")
-    ] = False,
+    evenness: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="How much more often rare emotions are shown: 1 as often as any, 0 as they come."
+        ),
+    ] = 0.0,
+    weight: Annotated[list[str] | None, typer.Option(metavar="NAME=W", help=_WEIGHT_HELP)] = None,
     progressive: Annotated[
         bool, typer.Option("--progressive", help="Begin on shrunken crops: nearly twice as fast in all.")
     ] = False,
-    head_shares: Annotated[str | None, typer.Option(metavar="votes=P,emotion=Q", help=_SHARES_HELP)] = None,
+    votes_share: Annotated[float, typer.Option(min=0, max=1, metavar="P", help=_SHARE_HELP)] = 1.0,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before training stops.")] = 15,
     seed: Annotated[int, typer.Option(min=0, help="Seed of split, weights, order and variants.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train; gpu fails where there is none.")] = Device.AUTO,
@@ -70,9 +75,9 @@ def emotions(
         bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
     ] = False,
     start_from: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Model to go on from, such as the one that ships.")
+        Path | None, typer.Option(metavar="FILE", help="Model to go on from; shipped: the one that ships.")
     ] = None,
-    teacher: Annotated[list[str] | None, typer.Option(metavar="LABELLING=FILE", help=_TEACHER_HELP)] = None,
+    teacher: Annotated[list[Path] | None, typer.Option(metavar="FILE", help=_TEACHER_HELP)] = None,
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Paint the variants of a few images as a PNG, and do no more.")
     ] = None,
@@ -86,16 +91,17 @@ def emotions(
     """
     silence_native_libraries()
     start_logging(log_format, quiet)
-    own_labels, shares = _parse_labels(labels), _parse_shares(head_shares)
-    teachers = _parse_teachers(teacher or [])
+    own_labels, weights = _parse_labels(labels), _parse_weights(weight or [])
     if output.suffix != ".keras":
         raise typer.BadParameter(f"expected a name that ends in .keras, received {output}", param_hint="--output")
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard")
+        require_training_packages("matplotlib", "tensorboard", "tf2onnx")
+        from jobs.training.face_cuts import cut_face
+        from model.bundle import EMOTION_MODEL
         from model.emotions.training import EmotionTraining, preview_variants, train_emotions
-        from model.training.loop import TrainingSettings
+        from model.training.batches import TrainingSettings
 
         settings = TrainingSettings(
             epochs=epochs,
@@ -103,13 +109,25 @@ def emotions(
             copies=copies,
             learning_rate=learning_rate,
             logit_adjustment=logit_adjustment,
-            class_weights=class_weights,
+            evenness=evenness,
             progressive=progressive,
             patience=patience,
             seed=seed,
         )
         job = EmotionTraining(
-            faces, votes, output, settings, mixed_precision, resume, own_labels, shares, device, start_from, teachers
+            tuple(data),
+            votes,
+            output,
+            settings,
+            mixed_precision,
+            resume,
+            own_labels,
+            weights,
+            votes_share,
+            device,
+            EMOTION_MODEL if start_from == Path("shipped") else start_from,
+            tuple(teacher or ()),
+            cut_face,
         )
         if preview is not None:
             preview_variants(job, preview)
@@ -140,9 +158,9 @@ def face_verifier(
     with exit_codes():
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "onnx")
+        require_training_packages("matplotlib", "tf2onnx")
         from jobs.training.faces import FaceTraining, train_faces
-        from model.training.loop import TrainingSettings
+        from model.training.batches import TrainingSettings
 
         settings = TrainingSettings(
             epochs=epochs,
@@ -187,7 +205,7 @@ def detector(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard", "onnx")
+        require_training_packages("matplotlib", "tensorboard")
         from jobs.training.detector import DetectorJob, train_face_detector
         from model.detector.training import DetectorTraining
 
@@ -229,19 +247,15 @@ def _parse_labels(text: str | None) -> tuple[str, ...] | None:
     return labels
 
 
-def _parse_teachers(texts: list[str]) -> tuple[tuple[str, Path], ...]:
-    pairs = [text.partition("=") for text in texts]
-    for labelling, equals, file in pairs:
-        if not (labelling and equals and file):
-            hint = f"expected emotion=FILE or votes=FILE, received {labelling + equals + file!r}"
-            raise typer.BadParameter(hint, param_hint="--teacher")
-    return tuple((labelling, Path(file)) for labelling, _, file in pairs)
-
-
-def _parse_shares(text: str | None) -> dict[str, float]:
-    try:
-        pairs = [pair.split("=") for pair in text.split(",")] if text else []
-        return {name.strip(): float(share) for name, share in pairs}
-    except ValueError as error:
-        hint = f"expected votes=P,emotion=Q, received {text!r}"
-        raise typer.BadParameter(hint, param_hint="--head-shares") from error
+def _parse_weights(texts: list[str]) -> dict[str, float]:
+    weights = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            weights[name] = -1.0
+        if not name or not 0 < weights[name] < math.inf:
+            hint = f"expected NAME=W with a positive number, received {text!r}"
+            raise typer.BadParameter(hint, param_hint="--weight")
+    return weights

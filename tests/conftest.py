@@ -13,8 +13,16 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 from jobs.annotation.job import AnnotationSettings, annotation_job
 from jobs.annotation.run_report import RunReport
+from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL
+
+WORKER = WorkerSettings(
+    DetectorSettings(glance=GLANCE_MODEL),
+    networks=NetworkFiles(EMOTION_MODEL.with_suffix(".onnx"), FACE_MODEL.with_suffix(".onnx")),
+)
+"""A worker that labels the faces, with what ships."""
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -107,8 +115,8 @@ def environment() -> dict[str, str]:
 
 
 def annotate_here(root: Path | str, output: Path, **changes: object) -> RunReport:
-    """Run the job in this process, with one worker unless ``changes`` to the settings say otherwise."""
-    settings = AnnotationSettings(roots=(root,), output=output)
+    """Run the job in this process, without workers unless ``changes`` to the settings say otherwise."""
+    settings = AnnotationSettings(roots=(root,), output=output, jobs=0)
     report = RunReport()
     with report, annotation_job(_changed(settings, changes), report) as job:
         job.run()

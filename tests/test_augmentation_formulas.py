@@ -3,11 +3,23 @@
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from scipy import fft, ndimage
 
-from model.training.augmentation import NOISE_LEVELS, Draws, draw, paint, variants_sheet
+from model.training.augmentation import (
+    NOISE_LEVELS,
+    SHEAR,
+    SHIFT,
+    STRETCH,
+    TURN,
+    ZOOM,
+    Draws,
+    draw,
+    paint,
+    variants_sheet,
+)
 
 SIZE = 48
 NUMBERS = np.arange(400)
@@ -87,25 +99,48 @@ def test_affine_maps_go_from_the_variant_to_the_image() -> None:
     assert changed(image, affine=affine) == pytest.approx(expected, abs=0.05)
 
 
+def test_gamma_light_and_smallness() -> None:
+    """A power of the level; a slope of light across and down; the image halved and enlarged again."""
+    image = textured().astype(float)
+    assert changed(textured(), gamma=1.5) == pytest.approx(255 * (image / 255) ** 1.5, abs=0.05)
+    across, down = (changed(textured(), light=light) - image for light in ([40, 0], [0, 40]))
+    assert across == pytest.approx(down.T, abs=0.01)
+    assert np.ptp(across, axis=0).max() < 0.01
+    assert np.diff(across[0]) == pytest.approx(np.full(SIZE - 1, np.diff(across[0])[0]), abs=0.01)
+    assert across[0, -1] > 0 > across[0, 0]
+    halved = image.reshape(24, 2, 24, 2).mean(axis=(1, 3))
+    assert changed(textured(), small=1) == pytest.approx(cv2.resize(halved, (SIZE, SIZE)), abs=0.01)  # bilinear
+
+
+def test_a_crop_with_its_surroundings_is_varied_about_its_middle() -> None:
+    """The middle of a larger image as such, and what stands beside it where a variant reaches out."""
+    wide = np.pad(textured(), 12, mode="reflect")
+    assert paint(wide[None], still())[0, ..., 0] == pytest.approx(textured(), abs=0.01)
+    shifted = replace(still(), affine=np.array([[1, 0, 5, 0, 1, -7, 0, 0]], "float32"))
+    assert paint(wide[None], shifted)[0, ..., 0] == pytest.approx(wide[5:53, 17:65], abs=0.01)
+
+
 def test_what_is_drawn_keeps_within_its_limits() -> None:
-    """Half are mirrored; turns up to 12 degrees, zoom 12 and 4 %, shear 8 %, shift 6 %, all about the centre."""
+    """Half are mirrored; turns, shear, shift and zoom reach their largest and no further, all about the centre."""
     affine = draw(0, NUMBERS, np.ones(len(NUMBERS), int)).affine
     linear, offset = affine[:, [0, 1, 3, 4]].reshape(-1, 2, 2), affine[:, [2, 5]]
     mirrored = np.linalg.det(linear) < 0
     assert 0.4 < mirrored.mean() < 0.6
     upright = linear @ np.where(mirrored[:, None, None], np.diag([-1, 1]), np.eye(2))
     angle = np.degrees(np.arctan2(upright[:, 1, 0], upright[:, 0, 0]))
-    assert 11 < np.abs(angle).max() <= 12.01
-    assert abs(angle.mean()) < 1.5
+    assert 0.8 * TURN < np.abs(angle).max() <= TURN + 0.01
+    assert abs(angle.mean()) < TURN / 10
     zoom = np.sqrt(np.linalg.det(upright))
-    assert 0.84 < zoom.min() < 0.92 and 1.08 < zoom.max() < 1.16
+    low, high = sorted(ZOOM)
+    assert low * (1 - STRETCH) <= zoom.min() < 1 < zoom.max() <= high * (1 + STRETCH)
+    assert zoom.min() < low**0.75 and zoom.max() > high**0.75
     middle = linear @ np.full(2, (SIZE - 1) / 2) + offset - (SIZE - 1) / 2
-    assert 0.055 * SIZE < np.abs(middle).max() <= 0.0601 * SIZE
+    assert 0.8 * SHIFT * SIZE < np.abs(middle).max() <= 1.001 * SHIFT * SIZE
     turn = np.stack([np.cos(np.radians(angle)), -np.sin(np.radians(angle)),
                      np.sin(np.radians(angle)), np.cos(np.radians(angle))], 1).reshape(-1, 2, 2)  # fmt: skip
     stretched = np.linalg.inv(turn) @ upright
     shear = stretched[:, 0, 1] / stretched[:, 1, 1]
-    assert 0.075 < np.abs(shear).max() <= 0.0801
+    assert 0.8 * SHEAR < np.abs(shear).max() <= 1.001 * SHEAR
     assert np.abs(stretched[:, 1, 0]).max() < 1e-5
 
 

@@ -8,7 +8,13 @@ import pytest
 from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
-from batch.detection.boxes import as_box, is_within_reason, overlaps, shares_of_smaller, square_as_of_cascade, strongest
+from batch.detection.boxes import (
+    intersection_over_smaller,
+    iou,
+    non_max_suppression,
+    squares_as_of_cascade,
+    within_reason,
+)
 from batch.detection.crop import (
     CONTEXT,
     CROP_SIZE,
@@ -21,10 +27,9 @@ from batch.detection.crop import (
 from batch.detection.detectors import cascade, cnn
 from batch.detection.detectors.cnn import PADDING
 from batch.detection.glance import cells, standardised
-from batch.detection.verification import keep_faces, merged
+from batch.detection.verification import merged
 from batch.images.decode import Photograph
-from batch.outcome import Box, Found, Key, Outcome, Status
-from batch.settings import DetectorSettings, WorkerSettings
+from batch.settings import DetectorSettings
 from batch.workers.worker import find_faces, shrunken
 from jobs.training.detection_metrics import curve, match
 from jobs.training.windows import FACE, IGNORED, cut_window
@@ -49,8 +54,8 @@ def test_overlaps_are_counted_pixels() -> None:
     masks = painted(boxes)
     shared = (masks[:, None] & masks[None]).sum(axis=(2, 3))
     areas = masks.sum(axis=(1, 2))
-    assert overlaps(boxes, boxes) == pytest.approx(shared / (areas[:, None] + areas[None] - shared))
-    assert shares_of_smaller(boxes, boxes) == pytest.approx(shared / np.minimum(areas[:, None], areas[None]))
+    assert iou(boxes, boxes) == pytest.approx(shared / (areas[:, None] + areas[None] - shared))
+    assert intersection_over_smaller(boxes, boxes) == pytest.approx(shared / np.minimum(areas[:, None], areas[None]))
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.3, 0.5, 0.8])
@@ -60,21 +65,21 @@ def test_suppression_keeps_what_opencv_keeps(limit: float) -> None:
         boxes = random_boxes(60, seed)
         scores = np.random.default_rng(seed).permutation(60) / 60 + 0.01
         theirs = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, limit)
-        assert strongest(boxes, scores, limit).tolist() == list(theirs)
+        assert non_max_suppression(boxes, scores, limit).tolist() == list(theirs)
 
 
 def test_suppression_at_the_limit_itself() -> None:
     """Boxes that overlap by exactly the limit are two; just beyond it they are one; equals go by position."""
     boxes = np.array([[0.0, 0, 10, 10], [5, 0, 10, 10]])
-    third = float(overlaps(boxes[:1], boxes[1:])[0, 0])
-    assert strongest(boxes, np.array([0.5, 0.6]), third).tolist() == [1, 0]
-    assert strongest(boxes, np.array([0.5, 0.6]), third - 1e-9).tolist() == [1]
-    assert strongest(boxes[::-1], np.array([0.5, 0.5]), 0.1).tolist() == [1]
+    third = float(iou(boxes[:1], boxes[1:])[0, 0])
+    assert non_max_suppression(boxes, np.array([0.5, 0.6]), third).tolist() == [1, 0]
+    assert non_max_suppression(boxes, np.array([0.5, 0.6]), third - 1e-9).tolist() == [1]
+    assert non_max_suppression(boxes[::-1], np.array([0.5, 0.5]), 0.1).tolist() == [1]
 
 
 def test_square_of_a_cascade() -> None:
     """0.92 of the height, in the middle across, 2 % of the height above the middle."""
-    assert square_as_of_cascade(np.array([100.0, 200, 80, 100])) == pytest.approx([94, 202, 92, 92])
+    assert squares_as_of_cascade(np.array([[100.0, 200, 80, 100]])) == pytest.approx(np.array([[94, 202, 92, 92]]))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_square_of_a_cascade() -> None:
 )  # fmt: skip
 def test_boxes_within_reason(box: tuple[float, ...], sensible: bool) -> None:
     """They reach into the image of 60 x 40 pixels, have sides, and are at most twice as large as it."""
-    assert is_within_reason(as_box(np.array(box)), np.zeros((40, 60), np.uint8)) is sensible
+    assert within_reason(np.array([box], float), np.zeros((40, 60), np.uint8)).tolist() == [sensible]
 
 
 def test_a_face_is_the_mean_of_its_proposals() -> None:
@@ -104,11 +109,9 @@ def test_a_face_is_the_mean_of_its_proposals() -> None:
 
 def test_the_threshold_itself_is_a_face() -> None:
     """A probability of exactly the threshold is enough."""
-    outcome = Outcome(
-        Found(Key("r", "p"), 1, 1), Status.OK, boxes=(Box(0, 0, 9, 9, 0),), patches=np.zeros((1, 72, 72), np.uint8)
-    )
-    assert keep_faces(outcome, np.array([0.5]), 0.5).status is Status.OK
-    assert keep_faces(outcome, np.array([0.5]), 0.5001).status is Status.NO_FACE
+    box = np.array([[0, 0, 9, 9.0]])
+    assert len(merged(box, np.array([0.5]), 0.5)[0]) == 1
+    assert len(merged(box, np.array([0.5]), 0.5001)[0]) == 0
 
 
 # --- crops
@@ -119,7 +122,7 @@ GRADIENT = (np.add.outer(np.arange(200), 0.3 * np.arange(260)) * 0.8).round().as
 
 def test_a_crop_is_the_square_around_the_box() -> None:
     """The longer side, centred, the mean of the pixels when it shrinks: levels of a slope are where they belong."""
-    (crop,) = crop_faces(GRADIENT, [Box(40, 30, 96, 60, 1)]).astype(float)
+    (crop,) = crop_faces(GRADIENT, np.array([[40, 30, 96, 60.0]])).astype(float)
     step, left, top = 96 / CROP_SIZE, 40, 30 - 18
     columns, rows = left + (np.arange(CROP_SIZE) + 0.5) * step - 0.5, top + (np.arange(CROP_SIZE) + 0.5) * step - 0.5
     assert crop == pytest.approx(0.8 * np.add.outer(rows, 0.3 * columns), abs=1)
@@ -129,7 +132,7 @@ def test_a_crop_is_the_square_around_the_box() -> None:
 
 def test_a_small_face_is_enlarged_smoothly() -> None:
     """24 pixels become 48 by cubic interpolation."""
-    (crop,) = crop_faces(GRADIENT, [Box(50, 60, 24, 24, 1)])
+    (crop,) = crop_faces(GRADIENT, np.array([[50, 60, 24, 24.0]]))
     expected = cv2.resize(GRADIENT[60:84, 50:74], (48, 48), interpolation=cv2.INTER_CUBIC)
     assert np.array_equal(crop, expected)
 
@@ -138,29 +141,30 @@ def test_a_crop_beyond_the_border_repeats_it() -> None:
     """On each of the four sides; a box that lies wholly outside is black."""
     rows, columns = GRADIENT.shape
     for x, y in ((-24, 50), (50, -24), (columns - 24, 50), (50, rows - 24)):
-        (crop,) = crop_faces(GRADIENT, [Box(x, y, 48, 48, 1)])
+        (crop,) = crop_faces(GRADIENT, np.array([[x, y, 48, 48.0]]))
         padded = np.pad(GRADIENT, 24, mode="edge")
         assert np.array_equal(crop, padded[y + 24 : y + 72, x + 24 : x + 72])
-    assert (crop_faces(GRADIENT, [Box(500, 500, 40, 40, 1)]) == 0).all()
+    assert (crop_faces(GRADIENT, np.array([[500, 500, 40, 40.0]])) == 0).all()
 
 
 def test_a_patch_has_half_as_much_again_around_the_box() -> None:
     """72 pixels for a box of 48, centred; the verifier sees all of it in 48."""
     assert (CONTEXT, PATCH_SIZE) == (1.5, 72)
-    patches = cut_patches(GRADIENT, [Box(60, 50, 48, 48, 1)])
+    patches = cut_patches(GRADIENT, np.array([[60, 50, 48, 48.0]]))
     assert np.array_equal(patches[0], GRADIENT[38:110, 48:120])
     (seen,) = verifier_crops(patches)
     assert np.array_equal(seen, cv2.resize(GRADIENT[38:110, 48:120], (48, 48), interpolation=cv2.INTER_AREA))
 
 
-@pytest.mark.parametrize("face", [Box(60, 50, 48, 48, 1), Box(66, 47, 40, 40, 1), Box(55, 52, 60, 50, 1)])
-def test_a_face_is_cut_out_of_its_patch_where_it_lies(face: Box) -> None:
+@pytest.mark.parametrize("face", [[60.0, 50, 48, 48], [66, 47, 40, 40], [55, 52, 60, 50]])
+def test_a_face_is_cut_out_of_its_patch_where_it_lies(face: list[float]) -> None:
     """Level by level what SciPy's cubic splines read at the same places of the photograph."""
-    patch = cut_patches(GRADIENT, [Box(60, 50, 48, 48, 1)])[0]
-    found = crop_from_patch(patch, Box(60, 50, 48, 48, 1), face).astype(float)
-    side = max(face.width, face.height)
-    across = face.x + face.width / 2 + ((np.arange(48) + 0.5) / 48 - 0.5) * side - 0.5
-    down = face.y + face.height / 2 + ((np.arange(48) + 0.5) / 48 - 0.5) * side - 0.5
+    patch = cut_patches(GRADIENT, np.array([[60, 50, 48, 48.0]]))[0]
+    found = crop_from_patch(patch, np.array([60, 50, 48, 48.0]), np.array(face)).astype(float)
+    x, y, width, height = face
+    side = max(width, height)
+    across = x + width / 2 + ((np.arange(48) + 0.5) / 48 - 0.5) * side - 0.5
+    down = y + height / 2 + ((np.arange(48) + 0.5) / 48 - 0.5) * side - 0.5
     expected = ndimage.map_coordinates(GRADIENT.astype(float), np.meshgrid(down, across, indexing="ij"), order=3)
     assert found == pytest.approx(expected, abs=1.5)
 
@@ -192,25 +196,22 @@ def test_large_images_are_shrunk_to_the_long_side(shape: tuple[int, int], seen: 
 class Told:
     """A detector that answers what it is told."""
 
-    def __init__(self, *boxes: Box) -> None:
-        self.boxes = list(boxes)
+    def __init__(self, boxes: list[list[float]], scores: list[float]) -> None:
+        self.answer = np.array(boxes), np.array(scores)
 
-    def detect(self, _gray: np.ndarray) -> list[Box]:
+    def detect(self, _gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The boxes, whatever the image."""
-        return self.boxes
+        return self.answer
 
 
 def test_boxes_come_back_to_the_full_size() -> None:
     """Seen at a quarter of the photograph's width, decoded at half of it: four times as large as they were seen."""
-    gray = np.zeros((200, 400), np.uint8)
-    photograph = Photograph(gray, 800, 400, None)
-    told = Told(Box(10, 20, 30, 40, 0.7), Box(50, 60, 30, 40, 0.5))
-    boxes, crops, patches = find_faces(photograph, told, DetectorSettings("yunet", 200, face_threshold=0.6))
-    assert boxes == [Box(40, 80, 120, 160, 0.7)]
-    assert (crops.shape, patches) == ((1, 48, 48), None)
-    boxes, crops, patches = find_faces(photograph, told, DetectorSettings("cascade", 200))
-    assert len(boxes) == 2  # the verifier decides
-    assert (len(crops), patches is not None and patches.shape) == (0, (2, 72, 72))
+    photograph = Photograph(np.zeros((200, 400), np.uint8), 800, 400, None)
+    told = Told([[10, 20, 30, 40], [50, 60, 30, 40]], [0.7, 0.5])
+    boxes, scores, crops = find_faces(photograph, told, DetectorSettings("yunet", 200, face_threshold=0.6))
+    assert (boxes.tolist(), scores.tolist(), crops.shape) == ([[40, 80, 120, 160]], [0.7], (1, 48, 48))
+    boxes, _, patches = find_faces(photograph, told, DetectorSettings("cascade", 200))
+    assert (len(boxes), patches.shape) == (2, (2, 72, 72))  # the verifier decides
 
 
 def test_places_of_the_maps_become_boxes() -> None:
@@ -250,9 +251,10 @@ def test_a_cascades_votes_rank_its_windows(monkeypatch: pytest.MonkeyPatch) -> N
     built = cascade.Cascade()
     monkeypatch.setattr(built, "_cascade", Windows())
     found = built.detect(np.zeros((50, 60), np.uint8))
-    assert [box.x for box in found] == [1, 10, 30]
-    assert [box.score for box in found] == pytest.approx(1 / (1 + np.exp([-2.0, -1, 1])))
-    assert len(built.detect(np.zeros((4, 4), np.uint8))) == 2
+    boxes, scores = found
+    assert boxes[:, 0].tolist() == [1, 10, 30]
+    assert scores == pytest.approx(1 / (1 + np.exp([-2.0, -1, 1])))
+    assert len(built.detect(np.zeros((4, 4), np.uint8))[0]) == 2
 
 
 def test_thresholds_and_looks_by_detector() -> None:
@@ -261,9 +263,8 @@ def test_thresholds_and_looks_by_detector() -> None:
         "cascade": 0.62, "cnn": 0.62, "yunet": 0.6,
     }  # fmt: skip
     assert DetectorSettings("cnn", face_threshold=0.0).threshold == 0
-    assert [DetectorSettings(name).verified for name in ("cascade", "cnn", "yunet")] == [True, True, False]
-    assert [DetectorSettings(name).own_looks for name in ("cascade", "cnn")] == [0, 3]
-    assert WorkerSettings(DetectorSettings(detect_size=480)).enough == 960
+    assert [DetectorSettings(name).spec.verified for name in ("cascade", "cnn", "yunet")] == [True, True, False]
+    assert [DetectorSettings(name).spec.weight for name in ("cascade", "cnn")] == [0, 3]
 
 
 # --- figures of detection

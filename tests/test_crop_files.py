@@ -7,7 +7,7 @@ import pandas as pd
 from conftest import Run, annotate_here, tables
 from PIL import Image
 
-from model.data.datasets import read_parts
+from model.data.datasets import read_sets
 
 
 def test_crops_are_sorted_by_emotion_and_can_be_trained_on(photos: Path, tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_crops_are_sorted_by_emotion_and_can_be_trained_on(photos: Path, tmp_pat
     named = [sorted_by_hand / row.emotion / f"{row.path}.{row.face}.png" for row in faces.itertuples()]
     assert len(named) >= 2
     assert sorted(sorted_by_hand.rglob("*.png")) == sorted(named)
-    (crops,) = read_parts(sorted_by_hand, None, None).values()
+    (crops,) = read_sets([sorted_by_hand])[0].parts.values()
     assert sorted(crops.labels[i] for i in crops.truth["emotion"]) == sorted(faces["emotion"])
     assert np.asarray(Image.open(named[0])).shape == (48, 48)
     moved = sorted_by_hand / "fear" / named[0].relative_to(sorted_by_hand / faces["emotion"].iloc[0])

@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 from scipy.special import expit
 
-from batch.detection.boxes import overlaps
+from batch.detection import boxes as plain
 from batch.detection.detectors import cnn
 from model.detector import training as detector_training
 from model.detector.loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
@@ -39,7 +39,7 @@ def numbers(*arrays: Any) -> list[np.ndarray]:
 def test_iou_is_that_of_the_other_room() -> None:
     """Boxes as corners overlap as far as those of ``batch`` do, which are corner and sides."""
     one, other = random_boxes(50, 0), random_boxes(50, 1)
-    assert np.asarray(iou(corners(one), corners(other))) == pytest.approx(np.diag(overlaps(one, other)), abs=1e-4)
+    assert np.asarray(iou(corners(one), corners(other))) == pytest.approx(np.diag(plain.iou(one, other)), abs=1e-4)
 
 
 @pytest.mark.parametrize(

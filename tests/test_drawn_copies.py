@@ -67,7 +67,7 @@ def test_labels_are_readable_and_inside(size: tuple[int, int]) -> None:
     """The label of a face in a corner lies inside the picture, and its text is at least ten pixels high."""
     picture = Image.new("RGB", size)
     width = size[0] / 4
-    draw_faces(picture, [Label(Box(size[0] - width, 0, width, width, 1), "surprise 87 %", "#ffffff")])
+    draw_faces(picture, [Label(Box(size[0] - width, 0, width, width), "surprise 87 %", "#ffffff")])
     rows, columns = np.nonzero(np.asarray(picture.convert("L")) > 200)
     assert rows.min() == 0 and columns.max() == size[0] - 1
     assert rows.max() - rows.min() > 10

@@ -8,11 +8,11 @@ from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
+from batch.detection.networks import without_label
 from model.data.crops import hard_labelled
 from model.errors import DataError
 from model.evaluation.metrics import confidence_bins, expected_calibration_error, measure, rates
 from model.evaluation.predictions import Predictions, columns_of, compare, predictions
-from model.inference import without_label
 from model.labels import EMOTIONS
 
 LABELS = ("a", "b", "c")
@@ -138,9 +138,10 @@ def test_a_models_columns_are_found_by_their_names() -> None:
 
 def test_what_is_left_without_a_label_adds_up_to_one() -> None:
     """The other probabilities keep their proportions; nothing left is evenly spread."""
-    left = without_label(np.array([[0.2, 0.3, 0.5], [0, 0, 1]]), LABELS, "c")
-    assert left == pytest.approx(np.array([[0.4, 0.6], [0.5, 0.5]]))
-    assert without_label(np.array([[0.2, 0.3, 0.5]]), LABELS, "a") == pytest.approx(np.array([[0.375, 0.625]]))
+    answers = np.array([[0.2, 0.3, 0.5], [0, 0, 1]])
+    nothing = np.zeros((2, 48, 48), np.uint8)
+    assert without_label(lambda _: answers, 2)(nothing) == pytest.approx(np.array([[0.4, 0.6], [0.5, 0.5]]))
+    assert without_label(lambda _: answers[:1], 0)(nothing[:1]) == pytest.approx(np.array([[0.375, 0.625]]))
 
 
 def test_wider_bins_never_find_more() -> None:

@@ -1,7 +1,7 @@
 """The verifier's data, calibration and crops: by hand, and as scikit-learn and SciPy have them."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -11,16 +11,16 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from sklearn.linear_model import LogisticRegression
 
-from batch.detection.verification import after_look
-from batch.outcome import Box, Found, Key, Outcome, Status
+from batch.detection.faces import VERIFY, answered, labelled_faces
+from batch.detection.verification import average_log_odds
+from batch.outcome import Found, Key, Proposals
 from batch.settings import DetectorSettings
-from jobs.annotation.face_batches import label_faces, verify_faces
 from jobs.training import faces as train_faces
 from jobs.training import mining
 from jobs.training.face_sets import split
 from jobs.training.mining import MinedPhotograph
 from model.glance.training import glance_logits, lower_by
-from model.training.loop import TrainingSettings
+from model.training.batches import TrainingSettings
 from model.verifier.network import calibrated_network
 from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
 
@@ -164,60 +164,64 @@ def test_a_threshold_becomes_the_glances_zero() -> None:
     assert glance_logits(network, flat) == pytest.approx([-4.5, -0.5, 3.5], rel=1e-4)
 
 
-# --- the verifier's looks, on whole outcomes
+# --- the verifier's looks, on whole images
 
 
-def proposed(scores: list[float], levels: list[int]) -> Outcome:
+def proposed(scores: list[float], levels: list[int]) -> Proposals:
     """Proposals far apart with these scores; their patches have these gray levels on the left, black on the right."""
     patches = np.zeros((len(levels), 72, 72), np.uint8)
     patches[:, :, :36] = np.array(levels, np.uint8)[:, None, None]
-    boxes = tuple(Box(100 * i, 0, 48, 48, score) for i, score in enumerate(scores))
-    return Outcome(Found(Key("r", "p"), 1, 1), Status.OK, boxes=boxes, patches=patches)
+    boxes = np.array([[100.0 * i, 0, 48, 48] for i in range(len(levels))])
+    return Proposals(Found(Key("r", "p"), 1, 1), 999, 99, None, boxes, np.array(scores), patches, {})
 
 
-def look(crops: np.ndarray) -> np.ndarray:
-    """Faces are as probable as the left half is bright, in percent; half as probable in the mirror."""
-    left, right = crops[:, :, :20].mean(axis=(1, 2)), crops[:, :, 28:].mean(axis=(1, 2))
-    face = (left + right / 2) / 100
-    return np.column_stack([1 - face, face])
+class Looks:
+    """Networks of which the verifier says how bright the left half is, in percent, and half of the right one."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
+        """The network of that name."""
+        return self.verify if name == VERIFY else lambda crops: np.ones((len(crops), 1))
+
+    def verify(self, crops: np.ndarray) -> np.ndarray:
+        """Probabilities of no face and of a face."""
+        self.seen.append(len(crops))
+        face = (crops[:, :, :20].mean(axis=(1, 2)) + crops[:, :, 28:].mean(axis=(1, 2)) / 2) / 100
+        return np.column_stack([1 - face, face])
 
 
 @pytest.mark.parametrize(("name", "own"), [("cascade", 0), ("cnn", 3)])
 def test_a_score_is_the_mean_of_the_looks_in_log_odds(name: str, own: int) -> None:
     """A cascade's own score counts nothing, the CNN's as three looks; the verifier looks twice, once at the mirror."""
-    outcome = proposed([0.9, 0.9], [80, 60])
-    (faces,) = verify_faces([outcome], look, 4, DetectorSettings(name, face_threshold=0.05))
+    asked = labelled_faces(proposed([0.9, 0.9], [80, 60]), DetectorSettings(name, face_threshold=0.05))
+    faces = answered(asked, Looks()).faces
     odds = [own * np.log(9) + np.log(p / (1 - p)) + np.log(p / 2 / (1 - p / 2)) for p in (0.8, 0.6)]
-    assert [box.score for box in faces.boxes] == pytest.approx(expit(np.array(odds) / (own + 2)), abs=1e-6)
-    assert after_look(np.array([0.9]), np.array([0.8]), own) == pytest.approx(
+    assert [face.score for face in faces] == pytest.approx(expit(np.array(odds) / (own + 2)), abs=1e-6)
+    assert average_log_odds(np.array([0.9]), np.array([0.8]), own) == pytest.approx(
         expit((own * np.log(9) + np.log(4)) / (own + 1))
     )
 
 
 def test_the_threshold_is_the_settings() -> None:
     """A face is what the looks give at least the threshold; unlikely proposals are looked at once only."""
-    seen: list[int] = []
-
-    def counted(crops: np.ndarray) -> np.ndarray:
-        seen.append(len(crops))
-        return look(crops)
-
-    outcomes = [proposed([0.5, 0.5, 0.5], [90, 40, 2])]
-    (faces,) = verify_faces(outcomes, counted, 10, DetectorSettings("cascade", face_threshold=0.5))
-    assert seen == [3, 2]
-    assert [box.x for box in faces.boxes] == pytest.approx([0])
+    looks = Looks()
+    asked = labelled_faces(proposed([0.5, 0.5, 0.5], [90, 40, 2]), DetectorSettings("cascade", face_threshold=0.5))
+    outcome = answered(asked, looks)
+    assert looks.seen == [3, 2]
+    assert [face.box.x for face in outcome.faces] == pytest.approx([0])
 
 
-def test_labels_go_to_their_images() -> None:
-    """Batches of three over images of two, none and two faces: rows in the order of the faces, none for no face."""
-
-    def first_pixel(crops: np.ndarray) -> np.ndarray:
-        return crops[:, 0, :1].astype(float)
-
-    found = Found(Key("r", "p"), 1, 1)
-    outcomes = [
-        Outcome(found, Status.OK if levels else Status.NO_FACE, crops=bright(levels)) for levels in ([1, 2], [], [3, 4])
+def test_the_largest_face_is_the_first_and_has_its_own_crop() -> None:
+    """Whatever the order of the proposals, box, score, crop and probabilities stay together."""
+    boxes, crops = np.array([[0, 0, 10, 10], [50, 0, 30, 30.0]]), bright([1, 2])
+    found = Proposals(Found(Key("r", "p"), 1, 1), 99, 99, None, boxes, np.array([0.9, 0.8]), crops, {})
+    outcome = answered(
+        labelled_faces(found, DetectorSettings("yunet"), with_crops=True), lambda _: lambda seen: seen[:, 0, :1] / 10
+    )
+    assert [(face.box.x, face.score, face.probabilities[0]) for face in outcome.faces] == [
+        (50, 0.8, 0.2),
+        (0, 0.9, 0.1),
     ]
-    labelled: list[Any] = [outcome.probabilities for outcome in label_faces(outcomes, first_pixel, 3)]
-    assert labelled[1] is None
-    assert (labelled[0].tolist(), labelled[2].tolist()) == ([[1], [2]], [[3], [4]])
+    assert outcome.crops[:, 0, 0].tolist() == [2, 1]

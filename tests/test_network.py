@@ -9,9 +9,9 @@ from drawn_faces import draw_crops
 from model.emotions.network import inference_network, start_from, training_network
 from model.errors import TrainingError
 from model.layers import SHRINK, Shrink, without_normalisation
-from model.training.loop import TrainingSettings
+from model.training.batches import TrainingSettings
 
-SHARES = {"votes": 0.7, "emotion": 0.3}
+HEAD = "emotion"
 
 
 def pixels() -> np.ndarray:
@@ -22,29 +22,27 @@ def pixels() -> np.ndarray:
 def trained() -> keras.Model:
     """A network whose normalisations have seen data, with large logits."""
     keras.utils.set_random_seed(0)
-    network = training_network(SHARES, 7)
+    network = training_network([HEAD], 7)
     for _ in range(20):
         network(pixels(), training=True)
-    for name in SHARES:
-        head = network.get_layer(name)
-        head.set_weights([30 * head.get_weights()[0], np.linspace(-1, 1, 7)])
+    head = network.get_layer(HEAD)
+    head.set_weights([30 * head.get_weights()[0], np.linspace(-1, 1, 7)])
     return network
 
 
 def test_network_is_small(trained: keras.Model) -> None:
     """At most two million parameters and 150 million multiply-adds a face."""
-    network = inference_network(trained, SHARES, 1.0)
+    network = inference_network(trained, HEAD, 1.0)
     assert network.count_params() < 2e6
     assert 50e6 < multiply_adds(network) < 150e6
 
 
-def test_heads_and_temperature_are_folded_into_one(trained: keras.Model) -> None:
-    """The network that ships gives the softmax of the heads' mean logits over the temperature."""
-    answers = trained.predict(pixels(), verbose=0)
-    logits = sum(share * answers[name] for name, share in SHARES.items()) / 1.3
+def test_temperature_is_folded_into_the_head(trained: keras.Model) -> None:
+    """The network that ships gives the softmax of the logits over the temperature."""
+    logits = trained.predict(pixels(), verbose=0)[HEAD] / 1.3
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert np.ptp(expected, axis=0).max() > 0.05
-    shipped = inference_network(trained, SHARES, 1.3).predict(pixels(), verbose=0)
+    shipped = inference_network(trained, HEAD, 1.3).predict(pixels(), verbose=0)
     assert shipped == pytest.approx(expected, abs=1e-5)
 
 
@@ -57,12 +55,12 @@ def test_crops_are_shrunk_in_training_only(trained: keras.Model) -> None:
     growing = TrainingSettings(8, progressive=True)
     assert [growing.side(epoch) for epoch in range(8)] == [32, 32, 32, 32, 40, 40, 48, 48]
     assert TrainingSettings(8).side(0) == 48
-    assert not any(isinstance(layer, Shrink) for layer in inference_network(trained, SHARES, 1.0).layers)
+    assert not any(isinstance(layer, Shrink) for layer in inference_network(trained, HEAD, 1.0).layers)
 
 
 def test_without_normalisation_it_is_the_same_function(trained: keras.Model) -> None:
     """Batch normalisation folded into the convolutions changes no answer, and is gone."""
-    shipped = inference_network(trained, SHARES, 1.0)
+    shipped = inference_network(trained, HEAD, 1.0)
     light = without_normalisation(shipped)
     assert light.predict(pixels(), verbose=0) == pytest.approx(shipped.predict(pixels(), verbose=0), abs=1e-5)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in light.layers)
@@ -71,11 +69,11 @@ def test_without_normalisation_it_is_the_same_function(trained: keras.Model) -> 
 
 def test_a_training_goes_on_from_a_model(trained: keras.Model) -> None:
     """Started from a model, a network gives that model's answers; with other labels its heads are fresh."""
-    shipped = inference_network(trained, {"votes": 1.0}, 1.0)
+    shipped = inference_network(trained, HEAD, 1.0)
     expected = shipped.predict(pixels(), verbose=0)
     same = training_network(["emotion"], 7)
     start_from(same, shipped, same_labels=True)
-    again = inference_network(same, {"emotion": 1.0}, 1.0).predict(pixels(), verbose=0)
+    again = inference_network(same, HEAD, 1.0).predict(pixels(), verbose=0)
     assert again == pytest.approx(expected, abs=1e-5)
     other = training_network(["emotion"], 3)
     start_from(other, shipped, same_labels=False)

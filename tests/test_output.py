@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import OutputError, OutputHeld
-from batch.outcome import Box, Found, Key, Outcome, Status
+from batch.outcome import Box, Face, Found, Key, Outcome, Status
 from batch.tables import publish as publishing
 from batch.tables import schema
 from batch.tables.checkpoints import Checkpoints
@@ -31,12 +31,9 @@ IDENTITY = {"schema": SCHEMA_VERSION, "model": "abc"}
 
 
 def outcome(path: str, faces: int = 1, size: int = 5) -> Outcome:
-    boxes = tuple(Box(1.4, 2.6, 10 + i, 20, 0.9) for i in range(faces))
-    probabilities = np.full((faces, 2), 0.5, np.float32) if faces else None
+    found = tuple(Face(Box(1.4, 2.6, 10 + i, 20), 0.9, np.full(2, 0.5, "f4")) for i in reversed(range(faces)))
     status = Status.OK if faces else Status.NO_FACE
-    return Outcome(
-        Found(Key("/r", path), size, 7), status, width=100, height=80, boxes=boxes, probabilities=probabilities
-    )
+    return Outcome(Found(Key("/r", path), size, 7), status, width=100, height=80, faces=found)
 
 
 def write(output: Path, *outcomes: Outcome) -> Checkpoints:
@@ -55,7 +52,7 @@ def publish_all(output: Path, *outcomes: Outcome, dropped: tuple[Key, ...] = (),
     images = merged_images(old[0], new, dropped)
     faces = merged_faces(old[1], checkpoints.faces(), dropped, new, LABELS)
     publish(output, images, faces, IDENTITY, snapshot.generation + 1, csv)
-    checkpoints.clear()
+    checkpoints.clear(new)
 
 
 def rows(output: Path) -> tuple[list[str], list[str]]:

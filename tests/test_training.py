@@ -58,7 +58,10 @@ def test_class_folders_to_a_model_and_its_figures(faces: Path, tmp_path: Path) -
     evaluated = here("evaluate", model, faces, "-o", tmp_path / "figures", "--against", model)
     assert evaluated.returncode == 0, evaluated.stderr
     metrics = json.loads((tmp_path / "figures" / "metrics.json").read_text())
-    assert metrics["images"] == 72
+    assert (metrics["sets"]["faces"]["images"], "held out" in evaluated.stderr) == (15, True)
+    everything = here("evaluate", model, faces, "-o", tmp_path / "all", "--usage", "all")
+    assert json.loads((tmp_path / "all" / "metrics.json").read_text())["sets"]["faces"]["images"] == 72
+    assert "was trained on 57 of these 72 images" in everything.stderr
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path: Path) -> None:
@@ -87,7 +90,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path:
 
 
 def test_what_people_do_with_their_own_labels(tmp_path: Path) -> None:
-    """A table of path and label with classes of its own, class weights, and a training that goes on from a model."""
+    """A table with classes of its own, rare ones shown more often, and a training that goes on from a model."""
     root = write_class_folders(tmp_path / "faces", {"happy": 10, "angry": 10})
     files = sorted(root.rglob("*.png"))
     rows = {"path": [str(file.relative_to(root)) for file in files], "label": ["awake", "bored"] * 10}
@@ -98,35 +101,34 @@ def test_what_people_do_with_their_own_labels(tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert read_card(tmp_path / "a.keras").labels == ("bored", "awake")
     arguments = ("train", "emotions", table, "--labels", "bored,awake", "-o", tmp_path / "b.keras", *options)
-    second = here(*arguments, "--class-weights", "--mixed-precision", "--start-from", tmp_path / "a.keras")
+    second = here(*arguments, "--evenness", 1, "--mixed-precision", "--start-from", tmp_path / "a.keras")
     assert second.returncode == 0, second.stderr
     facts = json.loads((tmp_path / "b.json").read_text())
     assert "--start-from" in facts["command"]
-    assert facts["training"]["class_weights"] is True
-    taught = here(
-        *arguments, "--teacher", f"emotion={tmp_path / 'a.keras'}", "--teacher", f"emotion={tmp_path / 'b.keras'}"
-    )
+    assert facts["training"]["evenness"] == 1
+    taught = here(*arguments, "--teacher", tmp_path / "a.keras", "--teacher", tmp_path / "b.keras")
     assert taught.returncode == 0, taught.stderr
-    learned = [json.loads((tmp_path / f"{name}.json").read_text())["data"]["training_sha256"] for name in "ab"]
+    learned = [
+        json.loads((tmp_path / f"{name}.json").read_text())["data"]["labels"]["training_sha256"] for name in "ab"
+    ]
     assert learned[0] != learned[1]
     missing = here(*arguments, "--start-from", tmp_path / "none.keras")
     assert (missing.returncode, "none.keras" in missing.stderr) == (5, True)
 
 
-def test_own_parts_are_kept_and_both_labellings_count(tmp_path: Path) -> None:
-    """With train, val and test folders the model is chosen on val nobody sees test; unknown heads are said."""
+def test_own_parts_are_kept(tmp_path: Path) -> None:
+    """With parts of its own the model is chosen on val and nobody sees test; a data set that is none is said."""
     for part, count in (("train", 8), ("val", 4), ("test", 5)):
         write_class_folders(tmp_path / "faces" / part, {"joy": count, "sad": count}, seed=len(part) + count)
     done = here("train", "emotions", tmp_path / "faces", "-o", tmp_path / "m.keras", "--epochs", 1, "--batch-size", 8)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "m.json").read_text())
-    assert (facts["training"]["images"], facts["training"]["validation_images"]) == (16, 8)
+    assert (facts["training"]["images"], facts["training"]["validation_images"]) == ({"faces": 16}, {"faces": 8})
     tested = here("evaluate", tmp_path / "m.keras", tmp_path / "faces", "--usage", "test", "-o", tmp_path / "figures")
     assert tested.returncode == 0, tested.stderr
-    assert json.loads((tmp_path / "figures" / "metrics.json").read_text())["images"] == 10
-    shares = ("--head-shares", "votes=0.5,emotion=0.5")
-    wrong = here("train", "emotions", tmp_path / "faces", "-o", tmp_path / "n.keras", *shares)
-    assert (wrong.returncode, "Head shares" in wrong.stderr) == (5, True)
+    assert json.loads((tmp_path / "figures" / "metrics.json").read_text())["sets"]["faces"]["images"] == 10
+    wrong = here("train", "emotions", tmp_path / "faces", "-o", tmp_path / "n.keras", "--weight", "others=2")
+    assert (wrong.returncode, "expected one of the data sets faces" in wrong.stderr) == (5, True)
 
 
 def test_a_checkpoint_is_not_thrown_away(faces: Path, tmp_path: Path) -> None:

@@ -14,13 +14,11 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from model.bundle import load_network, read_card
-from model.data.crops import LabelledCrops
-from model.data.datasets import read_parts
-from model.data.split import split_parts
+from model.data.fer2013 import read_fer2013
 from model.emotions import training as emotions
 from model.emotions.training import EmotionTraining, train_emotions
 from model.evaluation.metrics import measure
-from model.training.loop import TrainingSettings
+from model.training.batches import TrainingSet, TrainingSettings
 
 pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")]
 
@@ -48,7 +46,7 @@ def quick(**changes: Any) -> TrainingSettings:
 
 
 def job(faces: Path, output: Path, **changes: Any) -> EmotionTraining:
-    return EmotionTraining(**{"faces": faces, "votes": None, "output": output, "settings": quick()} | changes)
+    return EmotionTraining(**{"data": (faces,), "votes": None, "output": output, "settings": quick()} | changes)
 
 
 def best_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
@@ -60,29 +58,37 @@ def best_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     return float(minimize_scalar(loss, method="bounded", bounds=(0.25, 4)).x)
 
 
-def sides(faces: Path, votes: Path | None = None) -> tuple[LabelledCrops, LabelledCrops]:
-    return split_parts(read_parts(faces, votes), 0, faces)
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[TrainingSet]:
+    """The sets that a training gets to train and to validate on."""
+    sets: list[TrainingSet] = []
+    trained = emotions.train
+    monkeypatch.setattr(emotions, "train", lambda net, given, *rest: sets.extend(given) or trained(net, given, *rest))
+    return sets
 
 
-def test_a_model_is_its_logits_calibrated_on_the_validation_part(networks: list[keras.Model], tmp_path: Path) -> None:
+def test_a_model_is_its_logits_calibrated_on_the_validation_part(
+    networks: list[keras.Model], seen: list[TrainingSet], tmp_path: Path
+) -> None:
     """The file answers with the softmax of the trained logits over the temperature that SciPy finds there."""
     faces = write_class_folders(tmp_path / "faces", {"happy": 40, "angry": 40, "sad": 40})
-    figures = train_emotions(job(faces, tmp_path / "m.keras", settings=quick(learning_rate=3.0)))
-    training, validation = sides(faces)
-    assert (len(training), len(validation)) == (96, 24)
-    pixels = validation.images[..., None].astype("float32")
+    (answers,) = train_emotions(job(faces, tmp_path / "m.keras", settings=quick(learning_rate=3.0))).values()
+    (each,) = seen
+    assert (len(each.crops), len(each.validation)) == (96, 24)
+    truth = each.validation.truth["emotion"]
+    pixels = each.validation.crops[..., None].astype("float32")
     logits = np.asarray(networks[0].predict(pixels, verbose=0)["emotion"])
-    temperature = best_temperature(logits, validation.truth["emotion"])
+    temperature = best_temperature(logits, truth)
     assert not 0.9 < temperature < 1.1
     found = np.asarray(load_network(read_card(tmp_path / "m.keras"))(pixels))
     assert found == pytest.approx(softmax(logits / temperature, axis=1), abs=0.01)
-    again = measure(found, validation.truth["emotion"], validation.labels)
-    assert figures.accuracy == pytest.approx(again.accuracy)
-    assert figures.ece == pytest.approx(again.ece, abs=1e-3)
+    again = measure(found, truth, each.validation.labels)
+    assert answers.figures.accuracy == pytest.approx(again.accuracy)
+    assert answers.figures.ece == pytest.approx(again.ece, abs=1e-3)
     facts = json.loads((tmp_path / "m.json").read_text())
-    assert facts["validation"]["accuracy"] == pytest.approx(again.accuracy)
-    assert facts["data"]["training_sha256"] == training.fingerprint()
-    assert facts["data"]["validation_sha256"] == validation.fingerprint()
+    assert facts["validation"]["faces"]["accuracy"] == pytest.approx(again.accuracy)
+    assert facts["data"]["faces"]["training_sha256"] == each.crops.fingerprint()
+    assert facts["data"]["faces"]["validation_sha256"] == each.validation.fingerprint()
 
 
 def fer2013(folder: Path) -> tuple[Path, Path]:
@@ -102,39 +108,59 @@ def fer2013(folder: Path) -> tuple[Path, Path]:
     return folder / "fer2013.csv", folder / "votes.csv"
 
 
-@pytest.mark.parametrize("shares", [{}, {"votes": 0.25, "emotion": 0.75}], ids=["by default", "mixed"])
-def test_heads_count_by_their_shares(shares: dict[str, float], networks: list[keras.Model], tmp_path: Path) -> None:
-    """By default the crowd's head alone; else the weighted mean of the logits, calibrated by the head that has most."""
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_labels_and_votes_are_mixed_by_the_share(
+    share: float, networks: list[keras.Model], seen: list[TrainingSet], tmp_path: Path
+) -> None:
+    """A row's target is its votes' and its label's, by the share and by how much each counts; weights add up."""
     csv, votes = fer2013(tmp_path)
-    train_emotions(job(csv, tmp_path / "m.keras", votes=votes, head_shares=shares))
-    _, validation = sides(csv, votes)
-    pixels = validation.images[..., None].astype("float32")
-    heads = networks[0].predict(pixels, verbose=0)
-    weights = shares or {"votes": 1.0}
-    logits = sum(share * np.asarray(heads[name]) for name, share in weights.items())
-    truth = validation.truth[max(weights, key=lambda name: weights[name])]
-    counted = truth >= 0
-    assert counted.all() == bool(shares)
-    expected = softmax(logits / best_temperature(logits[counted], truth[counted]), axis=1)
+    train_emotions(job(csv, tmp_path / "m.keras", votes=votes, votes_share=share))
+    parts = read_fer2013(csv, votes)
+    for mixed, part in ((seen[0].crops, parts["Training"]), (seen[0].validation, parts["PublicTest"])):
+        voted = share * part.weights["votes"]
+        weight = voted + (1 - share)
+        assert mixed.weights["emotion"] == pytest.approx(weight)
+        target = voted[:, None] * part.targets["votes"] + (1 - share) * part.targets["emotion"]
+        counted = weight > 0
+        assert mixed.targets["emotion"][counted] == pytest.approx((target / weight[:, None])[counted], abs=1e-6)
+    assert len(networks) == 1
+
+
+def test_both_labellings_calibrate(networks: list[keras.Model], seen: list[TrainingSet], tmp_path: Path) -> None:
+    """The temperature is the best for both truths, each counting the same, rows without a label left out."""
+    csv, votes = fer2013(tmp_path)
+    train_emotions(job(csv, tmp_path / "m.keras", votes=votes, settings=quick(learning_rate=3.0)))
+    validation = seen[0].validation
+    pixels = validation.crops[..., None].astype("float32")
+    logits = np.asarray(networks[0].predict(pixels, verbose=0)["emotion"])
+
+    def loss(temperature: float) -> float:
+        of_each = [
+            -log_softmax(logits[truth >= 0] / temperature, axis=1)[
+                np.arange((truth >= 0).sum()), truth[truth >= 0]
+            ].mean()
+            for truth in validation.truth.values()
+        ]
+        return float(np.mean(of_each))
+
+    best = float(minimize_scalar(loss, method="bounded", bounds=(0.25, 4)).x)
+    assert any((truth < 0).any() for truth in validation.truth.values())
     found = np.asarray(load_network(read_card(tmp_path / "m.keras"))(pixels))
-    assert found == pytest.approx(expected, abs=0.02)
+    assert found == pytest.approx(softmax(logits / best, axis=1), abs=0.02)
 
 
 def test_a_teacher_changes_what_is_learnt_and_not_what_is_validated(
-    networks: list[keras.Model], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    networks: list[keras.Model], seen: list[TrainingSet], tmp_path: Path
 ) -> None:
     """Half of the training targets are its answers; validation keeps its labels."""
     faces = write_class_folders(tmp_path / "faces", {"happy": 10, "angry": 10})
     train_emotions(job(faces, tmp_path / "teacher.keras"))
-    seen: list[LabelledCrops] = []
-    trained = emotions.train
-    monkeypatch.setattr(emotions, "train", lambda net, *rest: seen.extend(rest[:2]) or trained(net, *rest))
-    train_emotions(job(faces, tmp_path / "m.keras", teachers=(("emotion", tmp_path / "teacher.keras"),)))
-    training, validation = sides(faces)
+    train_emotions(job(faces, tmp_path / "m.keras", teachers=(tmp_path / "teacher.keras",)))
+    before, after = seen
     teacher = load_network(read_card(tmp_path / "teacher.keras"))
-    views = (training.images, training.images[:, :, ::-1])
+    views = (before.crops.crops, before.crops.crops[:, :, ::-1])
     answers = np.mean([np.asarray(teacher(view[..., None].astype("float32"))) for view in views], axis=0)
-    expected = 0.5 * training.targets["emotion"] + 0.5 * answers
-    assert seen[0].targets["emotion"] == pytest.approx(expected, abs=1e-4)
-    assert np.array_equal(seen[1].targets["emotion"], validation.targets["emotion"])
+    expected = 0.5 * before.crops.targets["emotion"] + 0.5 * answers
+    assert after.crops.targets["emotion"] == pytest.approx(expected, abs=1e-4)
+    assert np.array_equal(after.validation.targets["emotion"], before.validation.targets["emotion"])
     assert len(networks) == 2

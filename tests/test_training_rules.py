@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from model.data.crops import LabelledCrops, hard_labelled
 from model.errors import TrainingError
+from model.training.batches import TrainingSet, TrainingSettings, VariantBatches, label_prior, logit_shift, shows
 from model.training.checkpoint import TrainingCheckpoint
-from model.training.loop import (
-    BESIDE,
-    TrainingSettings,
-    VariantBatches,
-    calibrate_temperature,
-    fit,
-    label_prior,
-    logit_adjusted_loss,
-    one_cycle,
-    train,
-)
+from model.training.loop import calibrate_temperature, fit, one_cycle, shifted_cross_entropy, train
 
 pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")]
 LABELS = ("a", "b", "c")
@@ -38,15 +30,6 @@ def crops(truth: list[int], levels: list[int] | None = None) -> LabelledCrops:
     levels = levels or list(range(20, 20 + len(truth)))
     images = np.full((len(truth), 48, 48), 0, np.uint8) + np.array(levels, np.uint8)[:, None, None]
     return hard_labelled(images, np.array(truth), LABELS)
-
-
-def two_labellings(truth: list[int], other: list[int]) -> LabelledCrops:
-    """Crops with a second labelling, the crowd's, which is the one that counts."""
-    one, votes = crops(truth), crops(other)
-    both = (
-        {**getattr(one, name), "votes": getattr(votes, name)["emotion"]} for name in ("targets", "weights", "truth")
-    )
-    return LabelledCrops(one.images, LABELS, *both)
 
 
 def heads_without_input(*labellings: str) -> keras.Model:
@@ -67,10 +50,14 @@ def quick(**changes: Any) -> TrainingSettings:
     return TrainingSettings(**plain | {"logit_adjustment": 0.0} | changes)
 
 
+def one_set(data: LabelledCrops) -> TrainingSet:
+    return TrainingSet("data", data, data)
+
+
 def after_a_step(data: LabelledCrops, folder: Path, **changes: Any) -> keras.Model:
     """The network after one step, which moves its biases against the gradient of the loss."""
     network = heads_without_input(*data.targets)
-    train(network, data, data, quick(batch_size=len(data), **changes), folder / "checkpoint.npz")
+    train(network, [one_set(data)], quick(batch_size=len(data), **changes), folder / "checkpoint.npz")
     (folder / "checkpoint.npz").unlink()
     return network
 
@@ -82,17 +69,23 @@ def trained_biases(data: LabelledCrops, folder: Path, **changes: Any) -> np.ndar
 # --- the loss
 
 
+def adjusted(prior: np.ndarray, strength: float, targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """The loss of each row (N,)."""
+    stacked = np.stack([targets, np.broadcast_to(logit_shift(prior, strength), targets.shape)], axis=1)
+    return np.asarray(shifted_cross_entropy(stacked, logits))
+
+
 def test_adjusted_loss_is_the_formula_of_menon() -> None:
     """-log of the target's softmax over logits + strength x log prior, for hard and soft targets."""
     rng = np.random.default_rng(0)
     logits, targets = rng.normal(0, 2, (5, 3)).astype("float32"), rng.dirichlet(np.ones(3), 5).astype("float32")
     for strength in (0, 0.3, 1):
-        found = np.asarray(logit_adjusted_loss(RARE, strength)(targets, logits))
+        found = adjusted(RARE, strength, targets, logits)
         expected = -(targets * log_softmax(logits + strength * np.log(RARE), axis=1)).sum(axis=1)
         assert found == pytest.approx(expected, rel=1e-4)
     plain = np.asarray(keras.losses.CategoricalCrossentropy(from_logits=True, reduction=None)(targets, logits))
-    assert np.asarray(logit_adjusted_loss(RARE, 0)(targets, logits)) == pytest.approx(plain, rel=1e-5)
-    assert np.isfinite(np.asarray(logit_adjusted_loss(np.array([1.0, 0, 0]), 1)(targets, logits))).all()
+    assert (adjusted(RARE, 0, targets, logits)) == pytest.approx(plain, rel=1e-5)
+    assert np.isfinite(adjusted(np.array([1.0, 0, 0]), 1, targets, logits)).all()
 
 
 def test_adjustment_lifts_the_rare_labels() -> None:
@@ -101,7 +94,7 @@ def test_adjustment_lifts_the_rare_labels() -> None:
     prior, even = (np.tile(np.log(p), (10, 1)).astype("float32") for p in (RARE, np.full(3, 1 / 3)))
 
     def cost(strength: float, logits: np.ndarray) -> float:
-        return float(np.mean(np.asarray(logit_adjusted_loss(RARE, strength)(targets, logits))))
+        return float(np.mean(adjusted(RARE, strength, targets, logits)))
 
     assert cost(0, prior) < cost(0, even)
     assert cost(1, even) < cost(1, prior)
@@ -112,10 +105,10 @@ def test_adjustment_lifts_the_rare_labels() -> None:
 def test_prior_is_the_weighted_share_of_each_label() -> None:
     """Rows of weight 0 have no share, soft targets share theirs."""
     data = crops([0, 0, 1, 2])
-    assert label_prior(data, "emotion") == pytest.approx([0.5, 0.25, 0.25])
+    assert label_prior(one_set(data), "emotion") == pytest.approx([0.5, 0.25, 0.25])
     data.weights["emotion"] = np.array([1, 0, 0.5, 0.5], "float32")
     data.targets["emotion"][0] = [0.5, 0.5, 0]
-    assert label_prior(data, "emotion") == pytest.approx([0.25, 0.5, 0.25])
+    assert label_prior(one_set(data), "emotion") == pytest.approx([0.25, 0.5, 0.25])
 
 
 def test_training_adjusts_by_the_prior_of_what_it_is_trained_on(tmp_path: Path) -> None:
@@ -130,13 +123,18 @@ def test_training_adjusts_by_the_prior_of_what_it_is_trained_on(tmp_path: Path) 
     assert half / half[0] == pytest.approx(shifted / shifted[0], abs=1e-5)
 
 
-def test_class_weights_let_every_label_count_the_same(tmp_path: Path) -> None:
-    """With them a network that sees nothing stays undecided; the weights are scikit-learn's balanced ones."""
-    data = crops([0] * 7 + [1] * 2 + [2])
-    assert trained_biases(data, tmp_path, class_weights=True) == pytest.approx(np.zeros(3), abs=1e-7)
-    theirs = compute_class_weight("balanced", classes=np.arange(3), y=data.truth["emotion"])
-    data.weights["emotion"] = theirs[data.truth["emotion"]].astype("float32")
-    assert trained_biases(data, tmp_path) == pytest.approx(np.zeros(3), abs=1e-7)
+def test_evenness_shows_rare_labels_more_often() -> None:
+    """At 1 every label is shown as often, at 0 every image, at a half by the root of its share; the sum stays."""
+    each = one_set(crops([0] * 7 + [1] * 2 + [2]))
+    even, half = shows(each, 1.0), shows(each, 0.5)
+    assert shows(each, 0.0) == pytest.approx(np.ones(10))
+    assert [even[:7].sum(), even[7:9].sum(), even[9]] == pytest.approx([10 / 3] * 3)
+    theirs = compute_class_weight("balanced", classes=np.arange(3), y=each.crops.truth["emotion"])
+    assert even == pytest.approx(theirs[each.crops.truth["emotion"]])
+    roots = np.sqrt([7, 2, 1])
+    assert [half[:7].sum(), half[7:9].sum(), half[9]] == pytest.approx(10 * roots / roots.sum())
+    assert label_prior(each, "emotion", 1.0) == pytest.approx(np.full(3, 1 / 3))
+    assert shows(replace(each, weight=2.5), 1.0) == pytest.approx(2.5 * even)
 
 
 def test_rows_count_by_their_weight(tmp_path: Path) -> None:
@@ -144,17 +142,24 @@ def test_rows_count_by_their_weight(tmp_path: Path) -> None:
     data = crops([0, 1, 2, 2])
     data.weights["emotion"] = np.array([2, 1, 0, 0], "float32")
     step = trained_biases(data, tmp_path)
-    # towards the weighted mean of the targets, from a third each
-    assert step / step[0] == pytest.approx(np.array([2 - 1, 1 - 1, 0 - 1]) / (2 - 1), abs=1e-5)
+    # towards the weighted mean of the targets, from a half each; the third label has no weight and is out of it
+    assert step / step[0] == pytest.approx([1, -1, 0], abs=1e-5)
 
 
-def test_a_labelling_beside_counts_less(tmp_path: Path) -> None:
-    """Where there are votes the data's own labels count 0.3 as much in the loss, and neither head sees the other's."""
-    assert BESIDE == 0.3
-    network = after_a_step(two_labellings([0, 0, 0, 1], [1, 1, 1, 2]), tmp_path)
-    assert biases(network, "votes").argmax() == 1
-    assert biases(network, "emotion").argmax() == 0
-    assert biases(network, "emotion") == pytest.approx(BESIDE * biases(network, "votes")[[1, 2, 0]], rel=1e-4)
+def test_each_set_is_adjusted_by_its_own_prior(tmp_path: Path) -> None:
+    """Two sets uneven in opposite ways, adjusted in full, teach a network that sees nothing nothing."""
+    one, other = crops([0] * 6 + [1] * 2), crops([0] * 2 + [1] * 6)
+    network = heads_without_input("emotion")
+    sets = [TrainingSet("one", one, one), TrainingSet("other", other, other, 3.0)]
+    train(network, sets, quick(batch_size=32, logit_adjustment=1.0), tmp_path / "c.npz")
+    assert biases(network)[:2] == pytest.approx(np.zeros(2), abs=1e-6)
+
+
+def test_a_label_that_a_set_lacks_is_not_learnt_from_it(tmp_path: Path) -> None:
+    """Its logit stays where it is, whatever the set says of the others."""
+    step = trained_biases(crops([0, 0, 0, 1]), tmp_path)
+    assert step[2] == pytest.approx(0, abs=1e-6)
+    assert step[0] == pytest.approx(-step[1])
 
 
 # --- the best epoch
@@ -295,7 +300,7 @@ def test_training_stops_by_the_patience_of_its_settings(tmp_path: Path) -> None:
     """The emotion CNN's training hands its patience on, and gives the weights of its best epoch."""
     network, told = heads_without_input("emotion"), Losses([1, 2, 0])
     data = crops([0, 0, 1, 2])
-    history = train(network, data, data, quick(epochs=3, patience=1), tmp_path / "c.npz", (told,))
+    history = train(network, [one_set(data)], quick(epochs=3, patience=1), tmp_path / "c.npz", (told,))
     assert history["val_loss"] == [1, 2]
     assert len(told.seen) == 2
 
@@ -303,13 +308,13 @@ def test_training_stops_by_the_patience_of_its_settings(tmp_path: Path) -> None:
 def test_the_optimizer_is_the_one_described(tmp_path: Path) -> None:
     """SGD with Nesterov momentum 0.9, decoupled decay, and an average over about half an epoch, ten steps at least."""
     network, data = heads_without_input("emotion"), crops([0, 1, 2] * 8)
-    train(network, data, data, quick(batch_size=1, weight_decay=5e-3), tmp_path / "c.npz")
+    train(network, [one_set(data)], quick(batch_size=1, weight_decay=5e-3), tmp_path / "c.npz")
     optimizer = network.optimizer
     assert (optimizer.momentum, optimizer.nesterov, optimizer.use_ema) == (0.9, True, True)
     assert optimizer.weight_decay == 5e-3
     assert optimizer.ema_momentum == pytest.approx(math.exp(-1 / 12))
     few = heads_without_input("emotion")
-    train(few, data, data, quick(batch_size=24), tmp_path / "d.npz")
+    train(few, [one_set(data)], quick(batch_size=24), tmp_path / "d.npz")
     assert few.optimizer.ema_momentum == pytest.approx(math.exp(-1 / 10))
 
 
@@ -320,7 +325,7 @@ def test_weights_decay_with_the_learning_rate(tmp_path: Path) -> None:
     for decay in (0.0, 0.5):
         network = heads_without_input("emotion")
         network.get_layer("emotion").set_weights([np.ones((1, 3)), np.zeros(3)])
-        train(network, data, data, quick(weight_decay=decay), tmp_path / f"{decay}.npz")
+        train(network, [one_set(data)], quick(weight_decay=decay), tmp_path / f"{decay}.npz")
         found.append(network.get_layer("emotion").get_weights()[0])
     assert found[0] == pytest.approx(np.ones((1, 3)))
     assert found[1] == pytest.approx(np.full((1, 3), 1 - 0.1 * 0.5), rel=1e-5)
@@ -354,9 +359,9 @@ def test_a_short_training_warms_up_for_a_quarter_at_most() -> None:
 
 def shown(data: LabelledCrops, settings: TrainingSettings, epoch: int) -> list[tuple[bytes, int]]:
     """What an epoch shows: pixels of each variant, and its label."""
-    batches = VariantBatches(data, settings, epoch)
+    batches = VariantBatches([one_set(data)], settings, epoch)
     return [
-        (pixels.tobytes(), int(target.argmax()))
+        (pixels.tobytes(), int(target[0].argmax()))
         for index in range(len(batches))
         for pixels, target in zip(batches[index][0], batches[index][1]["emotion"], strict=True)
     ]
@@ -383,25 +388,25 @@ def test_order_changes_from_epoch_to_epoch_and_with_the_seed_alone() -> None:
     settings, other = quick(batch_size=60), quick(batch_size=60, seed=1)
     labels = [[label for _, label in shown(data, s, e)] for s, e in ((settings, 0), (settings, 1), (other, 0))]
     assert labels[0] != labels[1] != labels[2] != labels[0]
-    walked = VariantBatches(data, settings)
+    walked = VariantBatches([one_set(data)], settings)
     walked.on_epoch_end()
-    resumed = VariantBatches(data, settings, 1)
+    resumed = VariantBatches([one_set(data)], settings, 1)
     for one, same in zip(walked[0], resumed[0], strict=True):
         assert np.array_equal(*(x["emotion"] if isinstance(x, dict) else x for x in (one, same)))
-    assert not np.array_equal(VariantBatches(data, settings)[0][0], resumed[0][0])
+    assert not np.array_equal(VariantBatches([one_set(data)], settings)[0][0], resumed[0][0])
 
 
 def test_batches_are_whole_and_carry_their_weights() -> None:
     """Seven rows in threes are two batches; two rows in a batch of three are one; weights go with their rows."""
     data = crops([0, 1, 2, 0, 1, 2, 0], [10, 20, 30, 40, 50, 60, 70])
     data.weights["emotion"] = np.arange(7, dtype="float32")
-    batches = VariantBatches(data, quick(batch_size=3))
-    assert (len(batches), len(VariantBatches(data, quick(batch_size=8)))) == (2, 1)
+    batches = VariantBatches([one_set(data)], quick(batch_size=3))
+    assert (len(batches), len(VariantBatches([one_set(data)], quick(batch_size=8)))) == (2, 1)
     pixels, targets, weights = batches[1]
     assert (pixels.shape, pixels.dtype) == ((3, 48, 48, 1), np.dtype("float32"))
     rows = (pixels[:, 20, 20, 0] / 10 - 1).round().astype(int)
     assert weights["emotion"].tolist() == rows.tolist()
-    assert targets["emotion"].argmax(axis=1).tolist() == [[0, 1, 2, 0, 1, 2, 0][row] for row in rows]
+    assert targets["emotion"][:, 0].argmax(axis=1).tolist() == [[0, 1, 2, 0, 1, 2, 0][row] for row in rows]
 
 
 # --- calibration
@@ -431,3 +436,12 @@ def test_temperature_makes_confidence_honest() -> None:
     assert calibrate_temperature(2 * honest, truth) == pytest.approx(2, rel=0.08)
     assert calibrate_temperature(0.5 * honest, truth) == pytest.approx(0.5, rel=0.08)
     assert calibrate_temperature(honest + 700, truth) == pytest.approx(1, rel=0.08)
+
+
+def test_temperature_counts_rows_by_their_weights() -> None:
+    """A row of weight 2 counts as two rows, one of weight 0 as none."""
+    rng = np.random.default_rng(2)
+    logits, truth = rng.normal(0, 3, (300, 3)), rng.integers(0, 3, 300)
+    times = rng.integers(0, 3, 300)
+    repeated = calibrate_temperature(np.repeat(logits, times, axis=0), np.repeat(truth, times))
+    assert calibrate_temperature(logits, truth, times.astype(float)) == repeated

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from batch.errors import RootError
+from batch.faults import TransientError, may_heal
 from batch.images.exif import orientation_and_moment
 from batch.images.formats import RAW_SUFFIXES
 from batch.images.raw import READS_RAW, open_raw
@@ -40,6 +41,9 @@ _SHRUNK = ("JPEG", "MPO")
 """Formats that are decoded at the size that is needed."""
 _ONLY_HEADER = ("JPEG", "PNG", "TIFF", "JPEG2000", "BMP", "PPM", "AVIF", *(("HEIF",) if _READS_HEIC else ()))
 """Formats of which opening an image reads the header and no more."""
+
+_MOST_READ_AGAIN = 64
+"""MiB of a damaged file that are read once more."""
 
 
 @dataclass(frozen=True)
@@ -153,16 +157,31 @@ def _explained(file: ImageSource) -> Iterator[None]:
     """Turn whatever a decoder raises into an ImageError that says what is wrong with the file."""
     try:
         yield
-    except (ImageError, RootError):
+    except (ImageError, RootError, TransientError):
         raise
     except PermissionError as error:
         raise ImageError(Status.DENIED, "no permission to read the file") from error
     except FileNotFoundError as error:
         raise ImageError(Status.UNREADABLE, "the file has vanished, or is a link that leads nowhere") from error
     except Exception as error:  # Pillow's many decoders raise anything on a damaged file, also IndexError and such
+        if may_heal(error):
+            raise TransientError(_reason(file, error)) from error
         if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
             raise ImageError(Status.TOO_LARGE, "not enough memory to decode it") from error
+        _check_readable(file)
         raise ImageError(Status.UNREADABLE, _reason(file, error)) from error
+
+
+def _check_readable(file: ImageSource) -> None:
+    """Raise TransientError if an image is only called damaged since its bytes cannot be read: libtiff does not tell."""
+    try:
+        with file.open("rb") as stream:
+            for _ in range(_MOST_READ_AGAIN):
+                if not stream.read(2**20):
+                    return
+    except Exception as error:
+        if may_heal(error):
+            raise TransientError(_reason(file, error)) from error
 
 
 def _reason(file: ImageSource, error: Exception) -> str:

@@ -23,13 +23,11 @@ class CropFiles:
         self._folder, self._parent, self._labels = folder, parent, labels
 
     def write(self, outcome: Outcome) -> None:
-        """Write the crops of an outcome whose faces have their probabilities; raises OutputError."""
-        if outcome.probabilities is None:
-            return
+        """Write the crops of an outcome that has them; raises OutputError."""
         photograph = picture_place(outcome.found.key).relative_to(self._parent)
-        for number, index in enumerate(outcome.largest_first):
+        for number, (face, pixels) in enumerate(zip(outcome.faces, outcome.crops, strict=True)):
             name = photograph.with_name(f"{photograph.name}.{number}.png")
-            emotion = self._labels[int(outcome.probabilities[index].argmax())]
+            emotion = self._labels[int(face.probabilities.argmax())]
             if not any(os.path.lexists(self._folder / from_text(label) / name) for label in self._labels):
-                crop = Image.fromarray(outcome.crops[index])
+                crop = Image.fromarray(pixels)
                 write_picture(self._folder / from_text(emotion) / name, partial(crop.save, format="png"))

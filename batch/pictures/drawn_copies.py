@@ -6,8 +6,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from batch.faults import TransientError
 from batch.images.decode import read_picture
-from batch.outcome import FAILED, Box, ImageError, Outcome
+from batch.outcome import FAILED, Box, Face, ImageError, Outcome
 from batch.roots import image_source, picture_place
 from batch.tables.files import write_picture
 
@@ -36,7 +37,7 @@ class DrawnCopies:
         self._folder, self._parent, self._labels = folder, parent, labels
 
     def write(self, outcome: Outcome) -> None:
-        """Draw the faces of an outcome that has their probabilities; raises OutputError.
+        """Draw the faces of an outcome; raises OutputError.
 
         An image that could not be read has no copy; one without faces has one, so that it is seen what was missed.
         """
@@ -44,22 +45,19 @@ class DrawnCopies:
             return
         try:
             picture, _ = read_picture(image_source(outcome.found.key))
-        except ImageError:  # gone or changed since it was annotated; the next run sees to it
+        except (ImageError, TransientError):  # gone or changed since it was annotated; the next run sees to it
             return
-        draw_faces(picture, [self._label(outcome, index) for index in outcome.largest_first[::-1]])
+        draw_faces(picture, [self._label(face) for face in outcome.faces[::-1]])
         file = self._folder / picture_place(outcome.found.key).relative_to(self._parent)
         suffix = file.suffix.lower()
         if suffix not in _WRITTEN_AS:
             file = file.with_name(f"{file.name}.png")
         write_picture(file, partial(picture.save, format=_WRITTEN_AS.get(suffix, "PNG"), quality=_QUALITY))
 
-    def _label(self, outcome: Outcome, index: int) -> Label:
-        if outcome.probabilities is None:
-            raise ValueError("expected an outcome whose faces have their probabilities")
-        probabilities = outcome.probabilities[index]
-        best = int(probabilities.argmax())
-        text = f"{self._labels[best]} {100 * probabilities[best]:.0f} %"
-        return Label(outcome.boxes[index], text, _COLOURS[best % len(_COLOURS)])
+    def _label(self, face: Face) -> Label:
+        best = int(face.probabilities.argmax())
+        text = f"{self._labels[best]} {100 * face.probabilities[best]:.0f} %"
+        return Label(face.box, text, _COLOURS[best % len(_COLOURS)])
 
 
 def draw_faces(picture: Image.Image, labels: list[Label]) -> None:
@@ -67,7 +65,7 @@ def draw_faces(picture: Image.Image, labels: list[Label]) -> None:
     pen, long_side = ImageDraw.Draw(picture), max(picture.size)
     line = max(1, round(long_side / 400))
     for label in labels:
-        x, y, width, height, _ = label.box
+        x, y, width, height = label.box
         pen.rectangle((x, y, x + width, y + height), outline=label.colour, width=line)
         size = min(max(0.22 * width, 0.014 * long_side, 10), max(0.03 * long_side, 10))
         font = ImageFont.load_default(size)

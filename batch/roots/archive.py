@@ -10,7 +10,7 @@ from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.outcome import Found, Key
 from batch.roots.members import Members
-from batch.roots.root import ImageSource, Listed, Listing, Member
+from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member
 from batch.roots.tar_members import TarMembers
 from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import ZipMembers
@@ -21,7 +21,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _opening = threading.Lock()
 
 
-class Archive:
+class Archive(InOnePiece):
     """An archive, which each process opens once and again if it has changed."""
 
     hint = "Was the archive replaced?"

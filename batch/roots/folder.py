@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from batch.errors import RootError
+from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.roots.root import ImageSource, Listing
 from batch.roots.walk import Walk, WalkSettings
@@ -13,6 +14,7 @@ class Folder:
 
     hint = "Is its disk mounted?"
     can_be_empty = True
+    holds_disks = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -21,6 +23,42 @@ class Folder:
     def images(self, settings: WalkSettings) -> Listing:
         """The images, as they are walked to."""
         return Walk(self.path, settings)
+
+    def is_gone(self, path: str) -> bool:
+        """Whether there is nothing under that path, or a file that is no image; not if that cannot be seen."""
+        file = self.path / from_text(path)
+        try:
+            file.lstat()
+            if has_image_suffix(file.name):
+                return False  # below a link that is not followed
+            with file.open("rb") as opened:
+                return not starts_like_image(opened.read(16))
+        except (FileNotFoundError, NotADirectoryError):
+            return not file.is_symlink()
+        except OSError:
+            return False
+
+    def has_folder(self, folder: str) -> bool:
+        """Whether there is something of that name; also if that cannot be seen."""
+        try:
+            (self.path / from_text(folder)).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def is_mount_point(self, folder: str) -> bool:
+        """Whether another disk is mounted there."""
+        return (self.path / from_text(folder)).is_mount()
+
+    def device(self, folder: str) -> int | None:
+        """The device that a folder lies on; None if there is no such folder or nothing in it."""
+        place = self.path / from_text(folder)
+        try:
+            return place.stat().st_dev if next(place.iterdir(), None) else None
+        except OSError:
+            return None
 
     def is_empty(self) -> bool:
         """Whether it has no entry at all; raises RootError."""

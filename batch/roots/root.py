@@ -35,6 +35,10 @@ class Listing(Protocol):
     def unlistable(self) -> dict[str, str]:
         """Folders that could not be listed (paths ending in ``/``) and the reasons, complete after the iteration."""
 
+    @property
+    def devices(self) -> dict[str, int]:
+        """The device that each folder lies on, of a root that holds disks."""
+
     def __iter__(self) -> Iterator[Found]:
         """List the images; raises RootError if the root cannot be listed."""
 
@@ -58,8 +62,24 @@ class Root(Protocol):
     def can_be_empty(self) -> bool:
         """Whether an empty one is told from a misspelt one; a store has no empty folders."""
 
+    @property
+    def holds_disks(self) -> bool:
+        """Whether a part of it may be missing for now: another disk mounted below it, or a link that leads to one."""
+
     def images(self, settings: WalkSettings) -> Listing:
         """The images that ``settings`` let through."""
+
+    def is_gone(self, path: str) -> bool:
+        """Whether there is no image under a path any more, for sure."""
+
+    def has_folder(self, folder: str) -> bool:
+        """Whether there is something under the name of a folder, if only a link that leads nowhere."""
+
+    def is_mount_point(self, folder: str) -> bool:
+        """Whether another disk is mounted there."""
+
+    def device(self, folder: str) -> int | None:
+        """The device that a folder lies on; None if there is no such folder or nothing in it."""
 
     def is_empty(self) -> bool:
         """Whether nothing at all lies below it; raises RootError if there is no such root or it cannot be listed."""
@@ -107,12 +127,35 @@ class Member:
         return io.BytesIO(self.root.read(self.path))
 
 
+class InOnePiece:
+    """What a root is that is listed as a whole, or not at all."""
+
+    holds_disks = False
+
+    def is_gone(self, _path: str) -> bool:
+        """The listing is to be believed."""
+        return True
+
+    def has_folder(self, _folder: str) -> bool:
+        """It has no folders but in its images' paths."""
+        return False
+
+    def is_mount_point(self, _folder: str) -> bool:
+        """No disk is mounted in it."""
+        return False
+
+    def device(self, _folder: str) -> int | None:
+        """It lies on none."""
+        return None
+
+
 @dataclass
 class Listed:
     """A listing that is whole, or raises RootError."""
 
     images: Iterable[Found]
     unlistable: dict[str, str] = field(default_factory=dict)
+    devices: dict[str, int] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Found]:
         """The images, sorted by path."""

@@ -9,10 +9,11 @@ from typing import Any
 from zlib import crc32
 
 from batch.errors import RootError
+from batch.faults import TransientError, may_heal
 from batch.images.formats import has_image_suffix
 from batch.names import from_text, to_text
 from batch.outcome import Found, ImageError, Key, Status
-from batch.roots.root import ImageSource, Listed, Listing, Member, check_size, is_hidden
+from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member, check_size, is_hidden
 from batch.roots.walk import WalkSettings
 
 SCHEMES = ("s3", "gs", "az")
@@ -22,7 +23,7 @@ _TIMES, _TAGS = ("LastModified", "mtime", "last_modified"), ("ETag", "etag")
 """What the three call an object's last change, and what changes with its content."""
 
 
-class Store:
+class Store(InOnePiece):
     """A bucket or a prefix. Who may read it is told to fsspec's file systems by the environment, as to other programs.
 
     Images are known by their suffix alone: looking into each other object would be a request.
@@ -64,7 +65,7 @@ class Store:
         return Member(self, path)
 
     def read(self, path: str) -> bytes:
-        """The bytes of an object; raises FileNotFoundError, PermissionError or ImageError."""
+        """The bytes of an object; raises FileNotFoundError, PermissionError, ImageError or TransientError."""
         key = f"{self._location}/{from_text(path)}"
         try:
             size = self._files.info(key)["size"] or 0
@@ -73,6 +74,8 @@ class Store:
         except (FileNotFoundError, PermissionError, ImageError, RootError):
             raise
         except Exception as error:  # each store's client has errors of its own
+            if may_heal(error):
+                raise TransientError(f"the store does not give it: {_reason(error)}") from error
             raise ImageError(Status.UNREADABLE, f"the store does not give it: {_reason(error)}") from error
 
     def landmark(self) -> str:

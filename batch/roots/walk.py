@@ -44,12 +44,13 @@ class Walk:
     """The images below one root, as a stream sorted by path; hidden files and folders are left out.
 
     After (and during) the iteration, ``unlistable`` maps each folder that could not be listed (its path below the
-    root, ending in ``/``) to the reason.
+    root, ending in ``/``) to the reason, and ``devices`` each folder to the device that it lies on.
     """
 
     root: Path
     settings: WalkSettings
     unlistable: dict[str, str] = field(default_factory=dict)
+    devices: dict[str, int] = field(default_factory=dict)
 
     @property
     def root_name(self) -> str:
@@ -60,6 +61,7 @@ class Walk:
         """Depth first with an explicit stack, so that no depth is too deep."""
         stack = [self._entries("")]
         trail = [_identity(self.root)]
+        self.devices[""] = trail[0][0]
         while stack:
             entry, path = next(stack[-1], (None, ""))
             if entry is None:
@@ -69,6 +71,7 @@ class Walk:
                 identity = _identity(entry.path)
                 if identity not in trail:  # else a symbolic link leads back up
                     trail.append(identity)
+                    self.devices[path] = identity[0]
                     stack.append(self._entries(path))
             else:
                 found = self._found(entry, path)

@@ -24,6 +24,18 @@ def writing(place: Path) -> Iterator[None]:
 
 
 @contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Turn a disk's errors into OutputError; what is missing or damaged is told in other ways."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        fix = "Nothing of it was deleted; the next run goes on from here."
+        raise OutputError(f"Cannot read {place}: {error.strerror or error}. {fix}") from error
+
+
+@contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file of our own to write to: where somebody has put a link to another file, that one stays as it is."""
     path.unlink(missing_ok=True)

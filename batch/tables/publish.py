@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batch.errors import OutputError
 from batch.outcome import Key
 from batch.tables.csv_tables import write_csv
 from batch.tables.files import flush, new_file, write_durably, writing
@@ -33,11 +34,19 @@ def merge(
     later = pa.array([_joined(*key) for key in dropped], pa.string())
     kept: list[pa.Table] = []
     for piece, images in zip(reversed(pieces), reversed(belongs), strict=True):
-        table = pq.read_table(piece).select(schema.names).cast(schema)
+        table = _read(piece).select(schema.names).cast(schema)
         kept.append(table.filter(pc.invert(pc.is_in(_keys(table), later))))
         if images:
-            later = pa.concat_arrays([later, _keys(pq.read_table(images, columns=["root", "path"])).combine_chunks()])
+            later = pa.concat_arrays([later, _keys(_read(images, ["root", "path"])).combine_chunks()])
     return pa.concat_tables(kept or [schema.empty_table()]).sort_by([(name, "ascending") for name in order])
+
+
+def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
+    """A table; raises OutputError if it cannot be read now, although it could before."""
+    try:
+        return pq.read_table(file, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise OutputError(f"{file} cannot be read: {error}. Nothing was deleted; the next run sees to it.") from error
 
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:

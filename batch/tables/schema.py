@@ -67,7 +67,7 @@ def _image_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
         "error": outcome.error,
         "width": outcome.width if sized else None,
         "height": outcome.height if sized else None,
-        "faces": len(outcome.boxes),
+        "faces": len(outcome.faces),
         "taken_at": outcome.taken_at,
         "size_bytes": outcome.found.size_bytes,
         "modified_ns": outcome.found.modified_ns,
@@ -76,16 +76,14 @@ def _image_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
 
 
 def face_rows(outcomes: Iterable[Outcome], labels: tuple[str, ...]) -> pa.Table:
-    """One row per face of outcomes whose faces have their probabilities, largest face first within its image."""
+    """One row per face of the outcomes, largest face first within its image."""
     rows = [row for outcome in outcomes for row in _face_rows(outcome, labels)]
     return pa.Table.from_pylist(rows, faces_schema(labels))
 
 
 def _face_rows(outcome: Outcome, labels: tuple[str, ...]) -> Iterable[dict[str, Any]]:
-    if outcome.probabilities is None:
-        return
-    for number, index in enumerate(outcome.largest_first):
-        box, probabilities = outcome.boxes[index], outcome.probabilities[index]
+    for number, face in enumerate(outcome.faces):
+        box, probabilities = face.box, face.probabilities
         best = int(probabilities.argmax())
         x, width = _whole_pixels(box.x, box.width, outcome.width or _LARGEST_INT32)
         y, height = _whole_pixels(box.y, box.height, outcome.height or _LARGEST_INT32)
@@ -97,7 +95,7 @@ def _face_rows(outcome: Outcome, labels: tuple[str, ...]) -> Iterable[dict[str, 
             "y": y,
             "width": width,
             "height": height,
-            "face_score": box.score,
+            "face_score": face.score,
             "emotion": labels[best],
             "confidence": float(probabilities[best]),
             **{label: float(value) for label, value in zip(labels, probabilities, strict=True)},

@@ -1,99 +1,188 @@
-"""Run the workers: chunks of images in, outcomes out, in order, whatever dies on the way."""
+"""Run the workers of this machine: images in, results out, in order, whatever dies on the way."""
 
-import multiprocessing
-import os
 import threading
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-from batch.outcome import Found, Outcome, Status
+from batch.errors import WorkersError
+from batch.outcome import Found, Outcome, Result, Status
 from batch.settings import WorkerSettings
+from batch.workers.worker_process import Work, WorkerDied, WorkerProcess
 
 CHUNK = 4
 """Images that a worker takes at a time: enough to hide the hand-over, few enough to share the work evenly."""
 
-_WAVE, _FIRST = 16, 128
-"""Chunks per worker that are in flight at most, which bounds memory however slow the consumer is; and how many it may
-always be, so that few workers, too, have enough to do while the consumer imports Keras."""
+IN_FLIGHT = 128
+"""Chunks that may always be in flight, so that few workers, too, have enough to do while the consumer imports Keras."""
 
-# What a run that is interrupted has done beyond what it has recorded is done again, which is no news for anybody.
-warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", module="joblib")
+_WAVE = 16
+"""Chunks per worker that are in flight at most, which bounds memory however slow the consumer is."""
 
-Work = Callable[[list[Found], WorkerSettings], list[Outcome]]
+_ALONE = 2
+"""Fresh processes that an image has to kill, with nothing else to do, before it is called crashed."""
+
+_STORM = 10
+"""Processes that die in a row before they are ready, or for one image by no fault of its own; and images in a row that
+may have crashed by the machine's fault, or ours."""
 
 
-def _annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
+def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterable[Result]:
     """Import OpenCV in the process that needs it; a run with nothing new does without."""
-    from batch.workers.worker import annotate_chunk
+    from batch.workers.worker import annotate_each
 
-    _die_with_the_driver()
-    return annotate_chunk(chunk, settings)
-
-
-@cache
-def _die_with_the_driver() -> None:
-    """Have a worker process end when its driver is killed, instead of idling on for minutes."""
-    driver = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == driver:
-            time.sleep(1)
-        os._exit(1)
-
-    if multiprocessing.current_process().name != "MainProcess":
-        threading.Thread(target=watch, daemon=True).start()
+    return annotate_each(chunk, settings)
 
 
 def annotate_images(
-    images: Iterable[Found], settings: WorkerSettings, jobs: int, work: Work = _annotate_chunk
-) -> Iterator[Outcome]:
-    """The outcome of each image, in the order of ``images``; ``jobs`` processes, or this one if it is 1.
+    images: Iterable[Found], settings: WorkerSettings, jobs: int, work: Work = annotate_each
+) -> Generator[Result, None, None]:
+    """What became of each image, in the order of ``images``, by ``jobs`` processes; by this one if it is 0.
 
-    An image on which a worker process dies (a decoder's crash, the system's memory killer, its time is up) gets the
-    status CRASHED; the other images of its chunk are done all the same. With one job nobody survives such a crash.
+    Only an image that kills two fresh processes with nothing else to do, or takes too long in one, gets the status
+    CRASHED; all others are done all the same. Within this process nobody survives such an image.
+    Raises WorkersError if processes die by no fault of an image.
     """
-    for wave in _batched(_batched(images, CHUNK), max(_WAVE * jobs, _FIRST)):
-        yield from _outcomes(wave, settings, jobs, work)
+    if jobs == 0:
+        for chunk in batched(images, CHUNK):
+            yield from work(chunk, settings)
+        return
+    waiting: deque[Future[list[Result]]] = deque()
+    with _crew(settings, work, jobs) as (crew, threads):
+        for chunk in batched(images, CHUNK):
+            waiting.append(threads.submit(crew.do, chunk))
+            while waiting and (len(waiting) >= max(_WAVE * jobs, IN_FLIGHT) or waiting[0].done()):
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
-def _outcomes(chunks: list[list[Found]], settings: WorkerSettings, jobs: int, work: Work) -> Iterator[Outcome]:
-    """Do some chunks; after a crash do the rest again, in ever smaller parts, until it is known which image it was."""
-    done, started = 0, time.monotonic()
+def believed(results: Iterable[Result]) -> Generator[Result, None, None]:
+    """Pass results on, doubtful ones once another shows that the workers are sound.
+
+    Raises WorkersError if many in a row are doubtful: that is the machine's fault, or ours, and no image's.
+    """
+    held: list[Outcome] = []
+    for result in results:
+        if isinstance(result, Outcome) and result.doubtful:
+            held.append(result)
+            if len(held) == _STORM:
+                root, path = held[0].found.key
+                raise WorkersError(
+                    f"{_STORM} images in a row cannot be annotated, from {root}/{path} on: {held[-1].error}. That is "
+                    "hardly their fault; none of them is recorded. Is there too little memory? Do other programs end "
+                    "the workers? Does --exclude help?"
+                )
+        else:
+            yield from held
+            held.clear()
+            yield result
+    yield from held
+
+
+@contextmanager
+def _crew(settings: WorkerSettings, work: Work, jobs: int) -> Iterator[tuple["_Crew", ThreadPoolExecutor]]:
+    crew, threads = _Crew(settings, work), ThreadPoolExecutor(jobs, "worker")
     try:
-        for outcomes in Parallel(jobs, return_as="generator")(delayed(work)(chunk, settings) for chunk in chunks):
-            done += 1
-            yield from outcomes
-    except TerminatedWorkerError:
-        rest = chunks[done:]
-        if len(rest) == 1 and len(rest[0]) == 1:
-            late = time.monotonic() - started >= settings.image_timeout
-            slow = f"reading it took longer than --image-timeout {settings.image_timeout:g} seconds"
-            died = "the process that decoded it died; the image is probably damaged"
-            yield Outcome(rest[0][0], Status.CRASHED, slow if late else died)
-            return
-        for part in _parts(rest, 2 * jobs):
-            yield from _outcomes(part, settings, jobs, work)
+        yield crew, threads
+    finally:
+        crew.close()
+        threads.shutdown(cancel_futures=True)
 
 
-def _parts(chunks: list[list[Found]], in_flight: int) -> list[list[list[Found]]]:
-    """Those that were probably in flight apart from those behind them; then each on its own; then halves of one."""
-    if len(chunks) > in_flight:
-        return [chunks[:in_flight], chunks[in_flight:]]
-    if len(chunks) > 1:
-        return [[chunk] for chunk in chunks]
-    [chunk] = chunks
-    half = len(chunk) // 2
-    return [[chunk[:half]], [chunk[half:]]]
+class _Crew:
+    """Threads with a worker process each, started where it is needed."""
+
+    def __init__(self, settings: WorkerSettings, work: Work) -> None:
+        self._settings, self._work = settings, work
+        self._own = threading.local()
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        self._processes: set[WorkerProcess] = set()
+        self._stillborn = 0
+
+    def do(self, chunk: list[Found]) -> list[Result]:
+        """What became of the images of a chunk, in order, by this thread's process, and others if it dies."""
+        results: list[Result] = []
+        while len(results) < len(chunk):
+            process: WorkerProcess = getattr(self._own, "process", None) or self._started()
+            try:
+                for result in process.results(chunk[len(results) :]):
+                    results.append(result)
+            except WorkerDied as death:
+                self._buried(process)
+                if len(results) < len(chunk):
+                    results.append(self._alone(chunk[len(results)], death))
+        return results
+
+    def close(self) -> None:
+        """End all processes, so that all threads come back."""
+        self._closed.set()
+        with self._lock:
+            for process in self._processes:
+                process.kill()
+
+    def _alone(self, found: Found, death: WorkerDied) -> Result:
+        """What becomes of an image under whose hands a process died, in fresh ones that have nothing else to do."""
+        deaths = strays = 0
+        while deaths < _ALONE:
+            if death.was_late(self._settings.image_timeout):
+                limit = f"--image-timeout {self._settings.image_timeout:g} seconds"
+                return Outcome(found, Status.CRASHED, f"reading it took longer than {limit}")
+            process = self._started()
+            try:
+                [result] = process.results([found])
+                return result
+            except WorkerDied as again:
+                self._buried(process)
+                death = again
+                deaths, strays = (deaths, strays + 1) if death.from_outside else (deaths + 1, strays)
+                if strays == _STORM:
+                    raise WorkersError(
+                        f"Somebody ends the worker processes ({death}). Stop that, or raise its limits."
+                    ) from death
+        reason = f"the process that decoded it died ({death}), and two more; the image is probably damaged"
+        return Outcome(found, Status.CRASHED, reason, doubtful=not death.by_decoder)
+
+    def _started(self) -> WorkerProcess:
+        """A fresh process, from now on this thread's; raises WorkersError if none comes to life."""
+        while not self._closed.is_set():
+            try:
+                process = WorkerProcess(self._work, self._settings)
+            except (WorkerDied, OSError) as error:
+                self._count_stillborn(error)
+                continue
+            with self._lock:
+                self._stillborn = 0
+                self._processes.add(process)
+            if self._closed.is_set():
+                process.kill()
+            self._own.process = process
+            return process
+        raise WorkersError("The run is over.")
+
+    def _buried(self, process: WorkerProcess) -> None:
+        with self._lock:
+            self._processes.discard(process)
+        self._own.process = None
+        if self._closed.is_set():
+            raise WorkersError("The run is over.")
+
+    def _count_stillborn(self, error: Exception) -> None:
+        with self._lock:
+            self._stillborn += 1
+            storm = self._stillborn >= _STORM
+        if storm:
+            raise WorkersError(
+                f"Worker processes die before they are ready, {_STORM} in a row (the last: {error}). "
+                "Is there too little memory, or a limit on processes? What is done is kept."
+            ) from error
+        self._closed.wait(0.2 * self._stillborn)
 
 
-def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """Lists of ``size`` items, the last one maybe shorter (``itertools.batched``, which Python 3.11 lacks)."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):

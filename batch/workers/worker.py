@@ -1,4 +1,4 @@
-"""What a worker does with an image: read, decode, find faces, cut them out. No image ever leaves it."""
+"""What a worker does with an image: read, decode, find faces, verify and label them. No image ever leaves it."""
 
 import faulthandler
 import multiprocessing
@@ -6,33 +6,45 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from batch.detection.boxes import is_within_reason
+from batch.detection.boxes import within_reason
 from batch.detection.crop import crop_faces, cut_patches
 from batch.detection.detect import Detector, build_detector
+from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
+from batch.detection.networks import Network, onnx_classifier, without_label
+from batch.errors import DetectorError
+from batch.faults import TransientError, may_heal
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import Box, Found, ImageError, Outcome, Status
+from batch.outcome import Found, ImageError, Outcome, Proposals, Result, Setback, Status
 from batch.roots import image_source, open_root
-from batch.settings import DetectorSettings, WorkerSettings
+from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 
 
-def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
-    """The outcome of each image of a chunk, in order. In a worker process each is given its time and no more."""
-    outcomes = []
+def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
+    """What became of each image of a chunk, in order."""
+    return list(annotate_each(chunk, settings))
+
+
+def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterator[Result]:
+    """What became of each image, as it comes. In a worker process each is given its time and no more.
+
+    Raises DetectorError or NetworkError if a file cannot be used, also of no images at all, so that whoever waits for
+    the end knows the process for sound.
+    """
+    _make_ready(settings)
     for root in {found.key.root for found in chunk}:
         open_root(root).prepare()
     for found in chunk:
         with time_limit(settings.image_timeout):
-            outcomes.append(annotate_image(found, settings))
-    unread = [outcome for outcome in outcomes if outcome.status in (Status.UNREADABLE, Status.DENIED)]
-    for root in {outcome.found.key.root for outcome in unread}:
-        open_root(root).check_still_there()
-    return outcomes
+            result = annotate_image(found, settings)
+        if isinstance(result, Outcome) and result.status in (Status.UNREADABLE, Status.DENIED):
+            open_root(found.key.root).check_still_there()
+        yield result
 
 
 @contextmanager
@@ -49,59 +61,64 @@ def time_limit(seconds: float) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
-def annotate_image(found: Found, settings: WorkerSettings) -> Outcome:
-    """Read an image and propose its faces; whatever is wrong with the image becomes its status."""
+def annotate_image(found: Found, settings: WorkerSettings) -> Result:
+    """Read an image, find its faces, label them if that is to be done here.
+
+    Whatever is wrong with the image becomes its status.
+    """
     started = time.perf_counter()
     try:
-        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.enough)
+        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.decode_long_side)
         decoded = time.perf_counter()
-        with _memory_for(photograph):
-            boxes, crops, patches = find_faces(photograph, shared_detector(settings.detector), settings.detector)
+        with _blamed_on(photograph):
+            boxes, scores, cut = find_faces(photograph, shared_detector(settings.detector), settings.detector)
+            seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
+            size = photograph.width, photograph.height
+            proposals = Proposals(found, *size, photograph.taken_at, boxes, scores, cut, seconds)
+            if settings.networks is None:
+                return proposals
+            asking = labelled_faces(proposals, settings.detector, settings.crops)
+            return answered(asking, partial(shared_network, settings.networks))
+    except TransientError as error:
+        return Setback(found, str(error))
     except ImageError as error:
         seconds = {"decode": time.perf_counter() - started}
-        return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds)
-    seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
-    return Outcome(
-        found,
-        Status.OK if boxes else Status.NO_FACE,
-        width=photograph.width,
-        height=photograph.height,
-        taken_at=photograph.taken_at,
-        boxes=tuple(boxes),
-        crops=crops,
-        patches=patches,
-        seconds=seconds,
-    )
+        ours = error.status is Status.CRASHED
+        return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds, doubtful=ours)
 
 
 @contextmanager
-def _memory_for(photograph: Photograph) -> Iterator[None]:
-    """Turn OpenCV's and NumPy's lack of memory into an ImageError: it costs that image."""
+def _blamed_on(photograph: Photograph) -> Iterator[None]:
+    """Turn whatever finding its faces raises into an ImageError: it costs that image, and no other."""
     try:
         yield
-    except (MemoryError, cv2.error) as error:
-        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
-            raise
-        reason = "not enough memory to find the faces in it"
-        raise ImageError(Status.TOO_LARGE, reason, photograph.width, photograph.height) from error
+    except DetectorError:
+        raise
+    except Exception as error:  # OpenCV, NumPy and ONNX Runtime have errors of their own
+        size = photograph.width, photograph.height
+        if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem):
+            raise ImageError(Status.TOO_LARGE, "not enough memory to find the faces in it", *size) from error
+        if may_heal(error):
+            raise TransientError(str(error)) from error
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ImageError(Status.CRASHED, f"the detector failed on it: {told}", *size) from error
 
 
 def find_faces(
     photograph: Photograph, detector: Detector, settings: DetectorSettings
-) -> tuple[list[Box], np.ndarray, np.ndarray | None]:
-    """Detect on a shrunken image, cut out of the decoded one: boxes in full-size pixels, their crops, or patches."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Detect on a shrunken image, cut out of the decoded one: what ``Proposals`` has as boxes, scores and cut."""
     gray = photograph.gray
     rows, columns = gray.shape
     seen = shrunken(gray, settings.detect_size)
-    across, down = columns / seen.shape[1], rows / seen.shape[0]
-    found = [box for box in detector.detect(seen) if is_within_reason(box, seen)]
-    if not settings.verified:
-        found = [box for box in found if box.score >= settings.threshold]
-    decoded = [_scaled(box, across, down) for box in found]
-    boxes = [_scaled(box, photograph.width / columns, photograph.height / rows) for box in decoded]
-    if settings.verified:
-        return boxes, crop_faces(gray, []), cut_patches(gray, decoded)
-    return boxes, crop_faces(gray, decoded), None
+    boxes, scores = detector.detect(seen)
+    kept = within_reason(boxes, seen)
+    if not settings.spec.verified:
+        kept &= scores >= settings.threshold
+    decoded = boxes[kept] * np.tile([columns / seen.shape[1], rows / seen.shape[0]], 2)
+    cut = cut_patches if settings.spec.verified else crop_faces
+    full = decoded * np.tile([photograph.width / columns, photograph.height / rows], 2)
+    return full, scores[kept], cut(gray, decoded)
 
 
 def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:
@@ -120,8 +137,13 @@ def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))
 
 
-def _scaled(box: Box, across: float, down: float) -> Box:
-    return Box(box.x * across, box.y * down, box.width * across, box.height * down, box.score)
+@lru_cache(maxsize=4)
+def _make_ready(settings: WorkerSettings) -> None:
+    """Build what this process needs for these settings, and try it."""
+    shared_detector(settings.detector).detect(np.zeros((64, 64), np.uint8))
+    if settings.networks:
+        for name in (VERIFY, CLASSIFY):
+            shared_network(settings.networks, name)
 
 
 @lru_cache(maxsize=4)
@@ -129,3 +151,12 @@ def shared_detector(settings: DetectorSettings) -> Detector:
     """The detector of this process with these settings, built once."""
     cv2.setNumThreads(1)  # one worker per core already
     return build_detector(settings)
+
+
+@lru_cache(maxsize=4)
+def shared_network(files: NetworkFiles, name: str) -> Network:
+    """The network of this process that verifies or that classifies, built once."""
+    if name == VERIFY and files.verifier:
+        return onnx_classifier(files.verifier)
+    emotions = onnx_classifier(files.emotions)
+    return emotions if files.left_out is None else without_label(emotions, files.left_out)

@@ -4,32 +4,41 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 
-from batch.errors import ClusterError, OutputError
-from batch.outcome import Found, Outcome
+from batch.errors import ClusterError, OutputError, UnreadError
+from batch.outcome import Found, Outcome, Result, Setback, Status
 from batch.pictures.crop_files import CropFiles
 from batch.pictures.drawn_copies import DrawnCopies
 from batch.plan import Plan
 from batch.roots import open_root
 from batch.roots.walk import WalkSettings
 from batch.settings import DetectorSettings, WorkerSettings
-from batch.tables.checkpoints import Checkpoints
+from batch.tables.checkpoints import Checkpoints, faces_of
 from batch.tables.files import write_durably
 from batch.tables.lock import hold
 from batch.tables.publish import finish_publishing, merged_faces, merged_images, publish
 from batch.tables.schema import SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
-from batch.workers.pool import annotate_images
+from batch.workers.patience import Patience
+from batch.workers.pool import annotate_images, believed
+from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
 from model.labels import NEUTRAL
 
 log = logging.getLogger("annotate.job")
+
+_TIMES_DAMAGED = 3
+"""Checkpoints that are damaged again and again are not waited for."""
+_MOVED = "its folder has vanished, is empty, or lies on another disk than when it was listed"
 
 
 @dataclass(frozen=True)
@@ -40,11 +49,12 @@ class AnnotationSettings:
     output: Path = Path("annotations")
     csv: bool = False
     jobs: int = 1
+    """Worker processes; 0 does all the work in this one, where an image can neither crash nor hang alone."""
     batch_size: int = 64
     model: Path = EMOTION_MODEL
     device: str = "auto"
     without_neutral: bool = False
-    worker: WorkerSettings = WorkerSettings(DetectorSettings(model=GLANCE_MODEL))
+    worker: WorkerSettings = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL))
     walk: WalkSettings = WalkSettings()
     cluster: str | None = None
     """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
@@ -67,7 +77,7 @@ class AnnotationJob:
         self.card: ModelCard = read_card(settings.model)
         _check_labels(self.card)
         detector = settings.worker.detector
-        self.verifier = read_card(FACE_MODEL) if detector.verified else None
+        self.verifier = read_card(FACE_MODEL) if detector.spec.verified else None
         self.labels = tuple(x for x in self.card.labels if x != NEUTRAL or not settings.without_neutral)
         self.identity = {
             "schema": SCHEMA_VERSION,
@@ -83,8 +93,57 @@ class AnnotationJob:
             for kind, folder in ((CropFiles, settings.crops), (DrawnCopies, settings.draw))
             if folder is not None
         ]
+        self._added = 0
+        self.plan = self._planned()
+
+    def run(self) -> None:
+        """Annotate what is new, record it as it comes, publish it at the end; raises UnreadError after that.
+
+        What a damaged checkpoint has lost is done again at once.
+        """
+        unread = self._record()
+        for _ in range(_TIMES_DAMAGED):
+            with self.report.stage("publish"):
+                damaged = self.checkpoints.put_aside()
+            if not damaged:
+                break
+            self.plan = self._planned()
+            unread = self._record()
+        self._warn()
+        with self.report.stage("publish"):
+            rows = self._publish()
+        if rows:
+            self._write_run(rows)
+        if unread:
+            first = unread[0]
+            raise UnreadError(
+                f"{len(unread)} images could not be read, which says nothing about them: {'/'.join(first.found.key)}: "
+                f"{first.reason}. Whatever could be annotated is; the next run tries them again. Is the disk sound and "
+                "mounted, the server up, the limit on open files (ulimit -n) high enough?"
+            )
+
+    def _record(self) -> list[Setback]:
+        """Annotate what the plan says and record it; what could not be read for now."""
+        patience = Patience(self._read)
+        self._added = 0
+        try:
+            for outcome in self._annotated(patience):
+                for pictures in self.pictures:
+                    with self.report.stage("draw"):
+                        pictures.write(outcome)
+                self.checkpoints.add(outcome)
+                self._added += outcome.found.key not in self.plan.known
+                self.report.add(outcome, self._emotions(outcome))
+        finally:
+            with self.report.stage("record"):
+                self.checkpoints.write()
+        return patience.unread
+
+    def _planned(self) -> Plan:
+        """What there is to do, by what the output holds now."""
+        settings = self.settings
         published = known_images([self.snapshot.images] if self.snapshot.identity else [])
-        self.plan = Plan(
+        return Plan(
             settings.roots,
             settings.walk,
             {**(published if self._same_identity else {}), **known_images(self.checkpoints.images())},
@@ -93,28 +152,22 @@ class AnnotationJob:
             settings.rescan,
             settings.retry_failed,
             settings.prune,
+            frozenset() if self._same_identity else frozenset(published),
         )
 
-    def run(self) -> None:
-        """Annotate what is new, record it as it comes, publish it at the end."""
-        if self.settings.rescan:
-            self.checkpoints.clear()
-        try:
-            for outcome in self._annotated():
-                for pictures in self.pictures:
-                    with self.report.stage("draw"):
-                        pictures.write(outcome)
-                self.checkpoints.add(outcome)
-                self.report.add(outcome, self._emotions(outcome))
-        finally:
-            with self.report.stage("record"):
-                self.checkpoints.write()
-        for folder, reason in self.plan.unlistable.items():
+    def _warn(self) -> None:
+        """Say which rows go, and which are kept although their images were not seen."""
+        plan = self.plan
+        for folder, reason in plan.unlistable.items():
             log.warning("cannot list %s: %s; the rows of its images are kept", folder, reason)
-        with self.report.stage("publish"):
-            rows = self._publish()
-        if rows:
-            self._write_run(rows)
+        for folder, count in plan.kept.items():
+            log.warning(
+                "%s shows none of %d images that it held; their rows are kept: is a disk not mounted, a link not "
+                "followed? If they are gone for good, --prune removes their rows",
+                *(folder, count),
+            )
+        if plan.deleted:
+            log.info("%d images are deleted, and their rows go (--prune is not needed for them)", len(plan.deleted))
 
     def preview(self) -> None:
         """Walk the roots and say what a run would do."""
@@ -123,42 +176,64 @@ class AnnotationJob:
         plan = self.plan
         log.info("dry run: %d images found, %d new, %d changed or to do again", plan.found, plan.new, plan.changed)
         log.info("dry run: %d deleted, %d left for later by --limit", len(plan.deleted), plan.left_over)
+        self._warn()
 
     @property
     def _same_identity(self) -> bool:
         return self.snapshot.identity == self.identity
 
-    def _annotated(self) -> Iterator[Outcome]:
-        """Every image of the plan with its faces' probabilities. Keras is imported while the workers already work."""
-        settings = self.settings
-        outcomes = self.report.watch(self.plan, self._read)
-        first = next(outcomes, None)
+    def _annotated(self, patience: Patience) -> Iterator[Outcome]:
+        """What becomes of every image of the plan. Keras, if it is needed, is imported while the workers work."""
+        results = self.report.watch(self.plan, patience.results)
+        first = next(results, None)
         if first is None:
             return
-        from jobs.annotation.face_networks import NetworkSettings, annotated_faces
+        results = itertools.chain([first], results)
+        if self._worker.networks is None:
+            from jobs.annotation.gpu import labelled_by_keras
 
-        networks = NetworkSettings(
-            self.card,
-            self.verifier,
-            settings.batch_size,
-            settings.worker.detector,
-            settings.device,
-            settings.without_neutral,
-        )
-        yield from annotated_faces(itertools.chain([first], outcomes), networks, self.report)
+            results = labelled_by_keras(results, self._worker, self._networks, self.report)
+        yield from cast(Iterator[Outcome], results)
 
-    def _read(self, images: Iterable[Found]) -> Iterator[Outcome]:
+    @property
+    def _networks(self) -> NetworkSettings:
+        settings = self.settings
+        without = NEUTRAL if settings.without_neutral else None
+        cards = self.card, self.verifier
+        detector = settings.worker.detector
+        proposing = detector.model_file() if detector.spec.origin else None
+        return NetworkSettings(*cards, settings.batch_size, settings.device, without, settings.output, proposing)
+
+    @cached_property
+    def _worker(self) -> WorkerSettings:
+        """What the workers are told, networks included, which are looked for once there is an image."""
+        settings, self.report.device = self.settings, "cpu"
+        with self.report.stage("start"):
+            networks = worker_networks(self._networks)
+        return replace(settings.worker, networks=networks, crops=settings.crops is not None)
+
+    def _read(self, images: Iterable[Found]) -> Generator[Result, None, None]:
         """What the workers make of the images, here or on a cluster, which is looked for once there is an image."""
-        settings, stream = self.settings, iter(images)
+        stream = iter(images)
         first = next(stream, None)
         if first is None:
             return
-        with _cluster(settings.cluster, settings) if settings.cluster else nullcontext(settings.jobs) as jobs:
-            yield from annotate_images(itertools.chain([first], stream), settings.worker, jobs)
+        with closing(believed(self._worked_on(itertools.chain([first], stream)))) as results:
+            for result in results:
+                lost = isinstance(result, Outcome) and result.status in (Status.UNREADABLE, Status.DENIED)
+                yield Setback(result.found, _MOVED) if lost and self.plan.has_moved(result.found) else result
+
+    def _worked_on(self, images: Iterable[Found]) -> Generator[Result, None, None]:
+        settings = self.settings
+        if settings.cluster is None:
+            yield from annotate_images(images, self._worker, settings.jobs)
+            return
+        cluster = _cluster_module()
+        with cluster.cluster_workers(settings.cluster, settings.roots, self._worker) as workers:
+            yield from cluster.annotate_on_cluster(images, self._worker, workers)
 
     def _emotions(self, outcome: Outcome) -> list[str]:
-        probabilities = outcome.probabilities
-        return [] if probabilities is None else [self.labels[i] for i in probabilities.argmax(axis=1)]
+        return [self.labels[int(face.probabilities.argmax())] for face in outcome.faces]
 
     def _publish(self) -> dict[str, int] | None:
         """Publish new tables, if anything in them has changed and nothing of them is still missing; their rows."""
@@ -170,15 +245,43 @@ class AnnotationJob:
             if self.pictures:
                 log.warning("--crops and --draw show images annotated in this run; for all of them say --rescan")
             return None
-        if self.snapshot.identity and not self._same_identity and self.plan.left_over:
-            log.info("%d images are still to do before the new tables replace the old ones", self.plan.left_over)
+        if self._old_tables_stay(new):
             return None
         old = (self.snapshot.images, self.snapshot.faces) if self._same_identity else (None, None)
         images = merged_images(old[0], new, self.plan.deleted)
-        faces = merged_faces(old[1], self.checkpoints.faces(), self.plan.deleted, new, self.labels)
+        self._check_count(len(images))
+        faces = merged_faces(old[1], [faces_of(piece) for piece in new], self.plan.deleted, new, self.labels)
         publish(output, images, faces, self.identity, self.snapshot.generation + 1, csv)
-        self.checkpoints.clear()
+        self.checkpoints.clear(new)
         return {"images": len(images), "faces": len(faces)}
+
+    def _old_tables_stay(self, new: list[Path]) -> bool:
+        """Whether images of tables that another model or detector has made are still to be annotated; if so, say it."""
+        plan = self.plan
+        missing = plan.stale.difference(known_images(new), plan.deleted)
+        if self.settings.prune:  # which also drops the rows of roots that are not named
+            here = {open_root(root).name for root in self.settings.roots}
+            missing = frozenset(key for key in missing if key.root in here)
+        if not missing and not (self.snapshot.identity and not self._same_identity and plan.left_over):
+            return False
+        say = log.info if plan.left_over >= len(missing) else log.warning
+        say(
+            "the old tables stay, as another model or other detector settings made them and %d images of theirs are "
+            "still to be annotated anew; what is done is kept. Those that --include, --exclude, --shard and --limit "
+            "leave out, or that could not be seen, come with a run that sees them",
+            max(len(missing), plan.left_over),
+        )
+        return True
+
+    def _check_count(self, rows: int) -> None:
+        """Raise OutputError if the new table of images does not have a row for each image: nothing was cleared yet."""
+        known = self.plan.known
+        expected = len(known) + self._added - sum(key in known for key in self.plan.deleted)
+        if rows != expected:
+            raise OutputError(
+                f"The new tables would have rows of {rows} images, and not of {expected}. Nothing was replaced or "
+                f"deleted; run annotate again, and if it says the same look at the disk of {self.settings.output}."
+            )
 
     def _write_run(self, rows: dict[str, int]) -> None:
         """Write run.json: what this run did, how long it took, and what made the tables."""
@@ -202,13 +305,13 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
         yield job
 
 
-def _cluster(address: str, settings: AnnotationSettings) -> AbstractContextManager[int]:
+def _cluster_module() -> ModuleType:
     """Import Dask, which few need; raises ClusterError if it is missing."""
     try:
-        from batch.workers.cluster import cluster_workers
+        from batch.workers import cluster
     except ModuleNotFoundError as error:
         raise ClusterError(f"{error}. Install the extra: pip install 'emotion-annotate[cluster]'") from error
-    return cluster_workers(address, settings.roots, settings.worker.detector)
+    return cluster
 
 
 def _check_labels(card: ModelCard) -> None:

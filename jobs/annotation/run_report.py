@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from batch.errors import RootError
-from batch.outcome import FAILED, Found, Outcome, Status
+from batch.outcome import FAILED, Found, Outcome, Result, Status
 from batch.plan import Plan
 
 log = logging.getLogger("annotate.job")
@@ -77,7 +77,7 @@ class RunReport:
         finally:
             self.seconds[name] += time.monotonic() - begun
 
-    def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Outcome]]) -> Iterator[Outcome]:
+    def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Result]]) -> Iterator[Result]:
         """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
         if self.bar:
             threading.Thread(target=self._count, args=(plan,), daemon=True).start()

@@ -20,8 +20,8 @@ from jobs.training.mining import MinedPhotograph
 from model.bundle import DETECTOR_MODEL, save_bundle
 from model.data.crops import LabelledCrops
 from model.data.fer2013 import read_fer2013
+from model.training.batches import TrainingSettings
 from model.training.log import EpochLog
-from model.training.loop import TrainingSettings
 from model.verifier.network import FACE_LABELS, calibrated_network
 from model.verifier.training import (
     face_crops,
@@ -95,7 +95,7 @@ def train_faces(job: FaceTraining) -> None:
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
-    save_bundle(network, job.output, FACE_LABELS, facts)
+    save_bundle(network, job.output, FACE_LABELS, facts, validation.images)
     draw_figures(job.photographs, photographs, job.output.with_suffix(""))
     for left in (checkpoint, _proposals(job, "training"), _proposals(job, "validation")):
         left.unlink(missing_ok=True)
@@ -129,7 +129,7 @@ def _training_set(job: FaceTraining, mined: list[MinedPhotograph]) -> LabelledCr
     bare = rng.random(len(crops)) < _BARE
     crops[bare] = without_surroundings(crops[bare], CONTEXT)
     if job.faces is not None:
-        faces = read_fer2013(job.faces)["Training"].images
+        faces = read_fer2013(job.faces)["Training"].crops
         drawn = rng.permutation(len(faces))[: round(_BARE * (faceness >= 0.5).sum())]
         crops = np.concatenate([crops, tight_faces(faces[drawn], CONTEXT)])
         faceness = np.concatenate([faceness, np.ones(len(drawn))])

@@ -29,7 +29,8 @@ def find_files(root: Path) -> tuple[list[LabelledFile], list[str]]:
         raise DataError(f"{root}: has class folders beside {named}. Expected either classes or parts, not both.")
     else:
         classes = [(ALL, folder) for folder in folders]
-    files = [LabelledFile(path, folder.name, part) for part, folder in classes for path in _files(folder)]
+    name = root.resolve().name
+    files = [LabelledFile(path, folder.name, part, name) for part, folder in classes for path in _files(folder)]
     return files, [folder.name for _, folder in classes]
 
 

@@ -1,10 +1,12 @@
 """Labelled face crops in memory."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from model.layers import CROP_SIZE
 
 OWN = "emotion"
 """The labelling that a data set comes with. FER+'s crowd votes are another one of FER2013, ``votes``."""
@@ -15,7 +17,8 @@ VOTES = "votes"
 class LabelledCrops:
     """Face crops with one or several labellings.
 
-    ``images`` is (N, 48, 48) uint8. ``targets[name]`` is (N, labels) float32, each row a distribution over
+    ``images`` is (N, side, side) uint8: crops of 48 pixels, or larger images with such a crop in the middle and its
+    surroundings about it. ``targets[name]`` is (N, labels) float32, each row a distribution over
     ``labels``; ``weights[name]`` is (N,) float32, how much a row counts in training; ``truth[name]`` is (N,) int, the
     one true label, or -1 where there is none and the row is left out of an evaluation.
     """
@@ -30,9 +33,19 @@ class LabelledCrops:
         return len(self.images)
 
     @property
+    def crops(self) -> np.ndarray:
+        """The crops alone (N, 48, 48): what a network sees of the images where there are no variants."""
+        return middle(self.images)
+
+    @property
     def labelling(self) -> str:
         """The labelling that counts: the crowd votes where there are some."""
         return VOTES if VOTES in self.truth else OWN
+
+    @property
+    def labelling_to_learn(self) -> str:
+        """The labelling that counts in training: the only one, or the one that counts."""
+        return self.labelling if self.labelling in self.targets else next(iter(self.targets))
 
     def take(self, rows: np.ndarray) -> "LabelledCrops":
         """The given rows (indices or a mask), in that order."""
@@ -44,10 +57,24 @@ class LabelledCrops:
             {name: truth[rows] for name, truth in self.truth.items()},
         )
 
+    def mixed(self, shares: dict[str, float]) -> "LabelledCrops":
+        """The same crops with one labelling to learn, ``emotion``: those of ``shares`` (sum 1), mixed.
+
+        A row counts as much as its labels do together, and its target is their mean, weighted by how much each counts.
+        """
+        weight, target = np.zeros(len(self)), np.zeros((len(self), len(self.labels)))
+        for name, share in shares.items():
+            weight += share * self.weights[name]
+            target += share * self.weights[name][:, None] * self.targets[name]
+        evenly = np.full_like(target, 1 / len(self.labels))
+        target = np.divide(target, weight[:, None], out=evenly, where=weight[:, None] > 0)
+        return replace(self, targets={OWN: target.astype("float32")}, weights={OWN: weight.astype("float32")})
+
     def fingerprint(self) -> str:
-        """SHA-256 over the images, the names of the labels and every labelling, in their order."""
-        digest = hashlib.sha256(repr((self.labels, self.images.shape)).encode())
-        digest.update(self.images.tobytes())
+        """SHA-256 over the crops, the names of the labels and every labelling, in their order."""
+        crops = self.crops
+        digest = hashlib.sha256(repr((self.labels, crops.shape)).encode())
+        digest.update(crops.tobytes())
         for name, target in sorted(self.targets.items()):
             digest.update(name.encode() + target.tobytes())
         return digest.hexdigest()
@@ -64,10 +91,27 @@ def hard_labelled(images: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]
     )
 
 
+def joined(parts: Sequence[LabelledCrops]) -> LabelledCrops:
+    """Several sets with the same labels and labellings as one."""
+
+    def columns(what: str) -> dict[str, np.ndarray]:
+        return {name: np.concatenate([getattr(part, what)[name] for part in parts]) for name in getattr(parts[0], what)}
+
+    images = np.concatenate([part.images for part in parts])
+    return LabelledCrops(images, parts[0].labels, columns("targets"), columns("weights"), columns("truth"))
+
+
+def middle(images: np.ndarray) -> np.ndarray:
+    """The crops (N, 48, 48) in the middle of images (N, side, side)."""
+    margin = (images.shape[1] - CROP_SIZE) // 2
+    return images[:, margin : margin + CROP_SIZE, margin : margin + CROP_SIZE]
+
+
 def image_keys(images: np.ndarray) -> np.ndarray:
-    """A key per image (N,), equal for identical images and for mirror images of each other."""
+    """A key per crop (N,), equal for identical crops and for mirror images of each other."""
     keys = np.empty(len(images), dtype=object)
-    keys[:] = [min(image.tobytes(), image[:, ::-1].tobytes()) for image in images]
+    for index, crop in enumerate(middle(images)):
+        keys[index] = hashlib.blake2b(min(crop.tobytes(), crop[:, ::-1].tobytes()), digest_size=16).digest()
     return keys
 
 

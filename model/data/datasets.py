@@ -1,5 +1,7 @@
 """Data sets as people have them: FER2013, trees of class folders, tables of labelled paths."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -7,49 +9,98 @@ import pandas as pd
 from model.data.class_folders import find_files
 from model.data.crops import LabelledCrops, image_keys, without
 from model.data.fer2013 import read_fer2013
-from model.data.image_files import find_labels, read_files
+from model.data.image_files import Cut, LabelledFile, find_labels, read_files
 from model.data.label_table import files_of
 from model.data.parts import ALL, TEST, TRAIN, VALIDATION, part_named
 from model.errors import DataError
+from model.labels import EMOTIONS
 
-__all__ = ["LabelledCrops", "image_keys", "read_fer2013", "read_parts", "select_part", "without"]
+__all__ = ["DataSet", "LabelledCrops", "image_keys", "read_fer2013", "read_sets", "select_part", "without"]
 
 _FORMS = "a folder of class folders, fer2013.csv, or a CSV or Parquet table of path and label"
 
 
-def read_parts(
-    source: Path, votes: Path | None = None, labels: tuple[str, ...] | None = None
-) -> dict[str, LabelledCrops]:
-    """Read a data set into its parts: train, val and test as far as it has them, or all.
+@dataclass(frozen=True)
+class DataSet:
+    """A data set, or one source of a table that holds several: train, val and test as far as it has them, or all."""
 
-    ``votes`` is FER+'s ``fer2013new.csv``, which goes with FER2013 alone. ``labels`` are the labels to read its
-    classes as; by default the emotions that occur. Raises DataError if the data cannot be used.
+    name: str
+    source: Path
+    parts: dict[str, LabelledCrops]
+
+
+def read_sets(
+    sources: Sequence[Path],
+    votes: Path | None = None,
+    labels: tuple[str, ...] | None = None,
+    cut: Cut | None = None,
+) -> list[DataSet]:
+    """Read data sets, which all get the same labels: those given, else the emotions that occur in any of them.
+
+    ``votes`` is FER+'s ``fer2013new.csv``, which goes with FER2013 alone. ``cut`` cuts the face out of a photograph,
+    for tables with boxes. Raises DataError if the data cannot be used.
     """
+    fer2013 = [source for source in sources if _is_fer2013(source)]
+    if votes is not None and not fer2013:
+        raise DataError(f"{votes}: --votes goes with fer2013.csv, whose rows it counts, and with no other data.")
+    found = {source: _find(source) for source in sources if source not in fer2013}
+    if labels is None:
+        occurring = set(EMOTIONS if fer2013 else ())
+        for source, (_, names) in found.items():
+            occurring |= set(find_labels(names, None, source))
+        labels = tuple(label for label in EMOTIONS if label in occurring)
+    elif fer2013 and labels != EMOTIONS:
+        raise DataError(f"{fer2013[0]}: has the labels {', '.join(EMOTIONS)}; received {', '.join(labels)}.")
+    sets: list[DataSet] = []
+    for source in sources:
+        if source in fer2013:
+            sets.append(DataSet("fer2013", source, _named_parts(read_fer2013(source, votes), source)))
+            continue
+        files, names = found[source]
+        find_labels(names, labels, source)
+        for name in dict.fromkeys(file.source for file in files) or [_stem(source)]:
+            of_one = [file for file in files if file.source == name]
+            sets.append(DataSet(name, source, read_files(of_one, labels, cut)))
+    return _named_apart(sets)
+
+
+def select_part(parts: dict[str, LabelledCrops], usage: str, source: Path) -> LabelledCrops:
+    """The part called ``usage``; raises DataError if there is none."""
+    wanted = part_named(usage) or usage.casefold()
+    if wanted in parts:
+        return parts[wanted]
+    raise DataError(f"{source}: has no part {usage!r}. Expected one of {', '.join(parts)}.")
+
+
+def _stem(source: Path) -> str:
+    return source.resolve().name.split(".")[0] or str(source)
+
+
+def _named_apart(sets: list[DataSet]) -> list[DataSet]:
+    """The same sets; of those that are called alike the second is NAME-2, and so on."""
+    seen: dict[str, int] = {}
+    apart = []
+    for each in sets:
+        seen[each.name] = seen.get(each.name, 0) + 1
+        name = each.name if seen[each.name] == 1 else f"{each.name}-{seen[each.name]}"
+        apart.append(DataSet(name, each.source, each.parts))
+    return apart
+
+
+def _find(source: Path) -> tuple[list[LabelledFile], list[str]]:
+    """The labelled files of a folder or table, and the names of all its classes."""
     if source.is_dir():
         files, names = find_files(source)
     elif not source.is_file():
         raise DataError(f"{source}: no such file or folder. Expected {_FORMS}.")
-    elif _is_fer2013(source):
-        return _named_parts(read_fer2013(source, votes), source)
     else:
         files = files_of(_read_table(source), source)
         names = [file.name for file in files]
-    if votes is not None:
-        raise DataError(f"{source}: --votes goes with fer2013.csv, whose rows it counts, and with no other data.")
-    return read_files(files, find_labels(names, labels, source))
-
-
-def select_part(parts: dict[str, LabelledCrops], usage: str | None, source: Path) -> LabelledCrops:
-    """The part to evaluate on: the one called ``usage``, else test, else val, else all there is."""
-    wanted = usage if usage is None else part_named(usage) or usage.casefold()
-    for part in (TEST, VALIDATION, ALL, TRAIN) if wanted is None else (wanted,):
-        if part in parts:
-            return parts[part]
-    raise DataError(f"{source}: has no part {usage!r}. Expected one of {', '.join(parts)}.")
+    return files, names
 
 
 def _is_fer2013(source: Path) -> bool:
-    if ".csv" not in source.suffixes:
+    if ".csv" not in source.suffixes or not source.is_file():
         return False
     columns = _read(source, nrows=0).columns
     return {"emotion", "pixels"} <= set(columns)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from model.data.crops import OWN, VOTES, LabelledCrops
+from model.data.image_files import with_border
 from model.data.parts import ALL
 from model.errors import DataError
 from model.labels import EMOTIONS, FER2013_IDS, FERPLUS_COLUMNS
@@ -32,7 +33,7 @@ def read_fer2013(csv: Path, votes: Path | None = None) -> dict[str, LabelledCrop
         targets[VOTES], weights[VOTES] = vote_targets(counts)
         truth[VOTES] = majority(counts)
     images = pixels.astype(np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
-    crops = LabelledCrops(images, EMOTIONS, targets, weights, truth)
+    crops = LabelledCrops(with_border(images), EMOTIONS, targets, weights, truth)
     if "Usage" not in table:
         return {ALL: crops}
     return {usage: crops.take(np.asarray(table["Usage"] == usage)) for usage in sorted(table["Usage"].unique())}

@@ -1,7 +1,7 @@
 """Labelled image files: from their paths and the names of their classes to crops."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +17,28 @@ from model.layers import CROP_SIZE
 log = logging.getLogger("annotate.train")
 
 _THREADS = 4
+IMAGE_SIZE = 72
+"""Side of what is kept of a face, in pixels: the crop in the middle and half as much again around it."""
+
+Cut = Callable[[Path, tuple[float, ...]], np.ndarray]
+"""Cuts the face with that box (x, y, width, height) out of a photograph -> (72, 72) uint8, the crop in the middle.
+
+Raises OSError or ValueError if the photograph cannot be read.
+"""
 _UNREADABLE = (OSError, UnidentifiedImageError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 """What Pillow raises for a file that is no image, or a damaged one."""
 
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """An image file, the class it belongs to as its data set calls it, and the part of the data set it is in."""
+    """An image file, the class it belongs to as its data set calls it, and the part of which data set it is in."""
 
     path: Path
     name: str
     part: str
+    source: str
+    box: tuple[float, ...] | None = None
+    """x, y, width and height of the face in a photograph, None if the image is the face."""
 
 
 def read_crop(path: Path) -> np.ndarray:
@@ -70,23 +81,38 @@ def find_labels(names: Iterable[str], labels: tuple[str, ...] | None, source: Pa
     return labels or tuple(label for index, label in enumerate(EMOTIONS) if index in occurring)
 
 
-def read_files(files: Sequence[LabelledFile], labels: tuple[str, ...]) -> dict[str, LabelledCrops]:
-    """Read the files into one set per part; those that cannot be read are logged and left out."""
+def read_files(
+    files: Sequence[LabelledFile], labels: tuple[str, ...], cut: Cut | None = None
+) -> dict[str, LabelledCrops]:
+    """Read the files into one set per part; those that cannot be read are logged and left out.
+
+    The images are (72, 72): around a crop without a photograph its border is repeated.
+    """
+    if cut is None and any(file.box for file in files):
+        raise DataError(f"{files[0].path}: a table with boxes needs the photographs' reader, which is not given here.")
     with ThreadPoolExecutor(_THREADS) as pool:
-        crops = list(pool.map(_crop_or_none, files))
+        crops = list(pool.map(lambda file: _image_or_none(file, cut), files))
     read = [(file, crop) for file, crop in zip(files, crops, strict=True) if crop is not None]
     if len(read) < len(files):
         log.warning("%d of %d files could not be read and are left out", len(files) - len(read), len(files))
-    images = np.stack([crop for _, crop in read]) if read else np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
+    images = np.stack([crop for _, crop in read]) if read else np.empty((0, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     truth = np.array([label_index(file.name, labels) for file, _ in read], dtype=int)
     parts = np.array([file.part for file, _ in read], dtype=object)
     everything = hard_labelled(images, truth, labels)
     return {part: everything.take(parts == part) for part in dict.fromkeys(file.part for file in files)}
 
 
-def _crop_or_none(file: LabelledFile) -> np.ndarray | None:
+def with_border(crops: np.ndarray) -> np.ndarray:
+    """Crops (N, 48, 48) in the middle of images (N, 72, 72), their borders repeated around them."""
+    margin = (IMAGE_SIZE - CROP_SIZE) // 2
+    return np.pad(crops, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
+
+
+def _image_or_none(file: LabelledFile, cut: Cut | None) -> np.ndarray | None:
     try:
-        return read_crop(file.path)
+        if file.box and cut:
+            return cut(file.path, file.box)
+        return np.asarray(with_border(read_crop(file.path)[None])[0])
     except _UNREADABLE as error:
         log.warning("left out %s: %s", file.path, str(error) or type(error).__name__)
         return None

@@ -1,11 +1,13 @@
 """What is trained on and what is validated on, with no image on both sides."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from model.data.crops import LabelledCrops, image_keys, without
+from model.data.datasets import DataSet
 from model.data.parts import ALL, TEST, TRAIN, VALIDATION
 from model.errors import DataError
 
@@ -16,7 +18,27 @@ _LEAST = round(1 / HELD_OUT_SHARE)
 """Different images that a class needs, so that its fifth is one."""
 
 
-def split_parts(parts: dict[str, LabelledCrops], seed: int, source: Path) -> tuple[LabelledCrops, LabelledCrops]:
+def split_sets(
+    sets: Sequence[DataSet], seed: int, may_lack: bool = False
+) -> dict[str, tuple[LabelledCrops, LabelledCrops]]:
+    """The crops of each set to train on and to validate on; nothing that any of them holds out is trained on.
+
+    With ``may_lack`` a set need not have images of every label. Of several sets none need have.
+    """
+    lacking = may_lack or len(sets) > 1
+    split = {each.name: split_parts(each.parts, seed, each.source, lacking) for each in sets}
+    held_out = [validation for _, validation in split.values()]
+    held_out += [each.parts[part] for each in sets for part in (VALIDATION, TEST) if part in each.parts]
+    apart = {name: (without(crops, *held_out), validation) for name, (crops, validation) in split.items()}
+    dropped = sum(len(split[name][0]) - len(crops) for name, (crops, _) in apart.items())
+    if dropped:
+        log.info("%d images left out of training because another data set holds them out", dropped)
+    return apart
+
+
+def split_parts(
+    parts: dict[str, LabelledCrops], seed: int, source: Path, may_lack: bool = False
+) -> tuple[LabelledCrops, LabelledCrops]:
     """The crops to train on and to validate on.
 
     A data set's own split is used where it has one: val, or test where there is no val, validates, and what stands
@@ -28,13 +50,13 @@ def split_parts(parts: dict[str, LabelledCrops], seed: int, source: Path) -> tup
         train, validation = without(parts[TRAIN], *held_out), held_out[0]
         dropped = len(parts[TRAIN]) - len(train)
         log.info("the data's own split; %d images left out of training because they are held out too", dropped)
-        _check(train, 1, f"{source}: to train on")
-        _check(validation, 1, f"{source}: to validate on")
+        _check(train, 1, f"{source}: to train on", may_lack)
+        _check(validation, 1, f"{source}: to validate on", may_lack)
         return train, validation
     if len(parts) > 1 or not {ALL, TRAIN} & parts.keys():
         raise DataError(f"{source}: expected the parts train and val or test, received {', '.join(parts)}.")
     (crops,) = parts.values()
-    _check(crops, _LEAST, f"{source}: a fifth of the different images is held out, so")
+    _check(crops, _LEAST, f"{source}: a fifth of the different images is held out, so", may_lack)
     inside = hold_out(crops, seed)
     return crops.take(~inside), crops.take(inside)
 
@@ -65,12 +87,16 @@ def _groups(crops: LabelledCrops) -> tuple[np.ndarray, np.ndarray]:
     return group, np.unique(group, return_index=True)[1]
 
 
-def _check(crops: LabelledCrops, least: int, what: str) -> None:
-    """Raise DataError unless every label has ``least`` different images."""
+def _check(crops: LabelledCrops, least: int, what: str, may_lack: bool) -> None:
+    """Raise DataError unless every label has ``least`` different images, or none if it may lack them."""
     _, first = _groups(crops)
     counts = np.bincount(crops.truth[crops.labelling][first] + 1, minlength=len(crops.labels) + 1)[1:]
-    few = [f"{label} has {count}" for label, count in zip(crops.labels, counts, strict=True) if count < least]
-    if len(crops.labels) < 2:
+    few = [
+        f"{label} has {count}"
+        for label, count in zip(crops.labels, counts, strict=True)
+        if count < least * (not may_lack or count > 0)
+    ]
+    if len(crops.labels) < 2 or not counts.any():
         raise DataError(f"{what} at least two classes are needed; received {', '.join(crops.labels) or 'none'}.")
     if few:
         raise DataError(

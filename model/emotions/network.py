@@ -20,18 +20,15 @@ def training_network(labellings: Iterable[str], labels: int) -> keras.Model:
     )
 
 
-def inference_network(trained: keras.Model, shares: dict[str, float], temperature: float) -> keras.Model:
+def inference_network(trained: keras.Model, head: str, temperature: float) -> keras.Model:
     """The network that ships: pixels (N, 48, 48, 1), 0-255 -> probabilities (N, labels).
 
-    Its logits are the mean of the trained heads' logits, weighted by ``shares`` (sum 1) and divided by
-    ``temperature``; as heads are linear, that is one head.
+    Its logits are those of the trained ``head``, divided by ``temperature``.
     """
-    heads = {name: trained.get_layer(name) for name in shares}
-    trunk = trunk_of(trained, next(iter(heads)))
-    head = layers.Dense(next(iter(heads.values())).units, activation="softmax", dtype="float32", name=_HEAD)
-    network = keras.Model(trunk.input, head(trunk.output), name="emotions")
-    for index, target in enumerate(head.weights):
-        target.assign(sum(share * heads[name].weights[index] for name, share in shares.items()) / temperature)
+    trunk, learned = trunk_of(trained, head), trained.get_layer(head)
+    layer = layers.Dense(learned.units, activation="softmax", dtype="float32", name=_HEAD)
+    network = keras.Model(trunk.input, layer(trunk.output), name="emotions")
+    layer.set_weights([weight / temperature for weight in learned.get_weights()])
     return network
 
 

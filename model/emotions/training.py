@@ -1,10 +1,11 @@
-"""Training the emotion CNN from a data set on disk to a model on disk: the way of the data, once through."""
+"""Training the emotion CNN from data sets on disk to a model on disk: the way of the data, once through."""
 
 import logging
 import platform
 import shlex
 import sys
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from model.bundle import load_network, read_card, save_bundle
-from model.data.crops import LabelledCrops
-from model.data.datasets import read_parts
-from model.data.split import split_parts
+from model.bundle import ModelCard, load_network, read_card, save_bundle
+from model.data.crops import OWN, VOTES
+from model.data.datasets import read_sets
+from model.data.image_files import Cut
+from model.data.split import split_sets
+from model.data.trained_on import remembered
 from model.device import choose_device, compute_reproducibly
 from model.emotions.network import inference_network, start_from, training_network
 from model.errors import DataError
-from model.evaluation.metrics import Figures
 from model.evaluation.pictures import write_pictures
-from model.evaluation.predictions import Predictions, predictions
+from model.evaluation.predictions import Predict, Predictions, answers_by_set, pooled
+from model.inference import Classifier
+from model.training.batches import TrainingSet, TrainingSettings
 from model.training.distillation import taught
 from model.training.log import EpochLog, TensorBoardPictures, sheet_png
-from model.training.loop import TrainingSettings, calibrate_temperature, train
+from model.training.loop import calibrate_temperature, train
 
 log = logging.getLogger("annotate.train")
 
@@ -35,7 +39,7 @@ _PACKAGES = ("emotion-annotate", "keras", keras.backend.backend(), "numpy", "pil
 class EmotionTraining:
     """What to train on, where to put the model, and how."""
 
-    faces: Path
+    data: tuple[Path, ...]
     votes: Path | None
     output: Path
     settings: TrainingSettings
@@ -43,88 +47,98 @@ class EmotionTraining:
     resume: bool = False
     labels: tuple[str, ...] | None = None
     """The classes of the data if they are not the emotions; the order of the output's columns."""
-    head_shares: dict[str, float] = field(default_factory=dict)
-    """How much each labelling's head counts in the model (sum 1); empty: the crowd votes alone, if there are any."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """How often the images of a data set come in an epoch on average, by its name; once where it is not named."""
+    votes_share: float = 1.0
+    """How much FER+'s votes count in FER2013's targets; the rest are its own labels."""
     device: str = "auto"
     start_from: Path | None = None
     """A model of this network to go on from, instead of random weights."""
-    teachers: tuple[tuple[str, Path], ...] = ()
-    """Labellings, and models whose answers are to be learned beside them."""
+    teachers: tuple[Path, ...] = ()
+    """Models whose answers are to be learned beside the labels."""
+    cut: Cut | None = None
+    """Cuts faces out of photographs, for data sets with boxes."""
 
 
-def train_emotions(job: EmotionTraining, callbacks: tuple[keras.callbacks.Callback, ...] = ()) -> Figures:
-    """Train, calibrate, evaluate on the validation part and save; gives the figures on that part.
+def train_emotions(
+    job: EmotionTraining, callbacks: tuple[keras.callbacks.Callback, ...] = ()
+) -> dict[str, Predictions]:
+    """Train, calibrate, evaluate on the validation parts and save; gives the answers on each of them.
 
     Raises DataError, TrainingError or DeviceError if the data, the checkpoint or the machine lack what is needed.
     """
     device, start = choose_device(job.device), read_card(job.start_from) if job.start_from else None
     compute_reproducibly()
-    crops, validation = _read(job)
-    shares = _shares(job, crops)
-    _log_sizes(crops, validation, job.settings.copies, device)
-    for labelling in dict(job.teachers):
-        if labelling not in crops.targets:
-            raise DataError(f"--teacher: expected {' or '.join(crops.targets)}=FILE, received {labelling}=….")
-        cards = [read_card(file) for name, file in job.teachers if name == labelling]
-        crops = taught(crops, labelling, cards)
+    sets = _read(job, start)
+    _log_sizes(sets, job.settings.copies, device)
+    if job.teachers:
+        cards = [read_card(file) for file in job.teachers]
+        sets = [replace(each, crops=taught(each.crops, OWN, cards)) for each in sets]
     checkpoint = _prepare(job)
+    before = _answers(Classifier(start, 256).predict, sets) if start and start.labels == sets[0].crops.labels else {}
+    _log_figures("before", before)
     keras.utils.set_random_seed(job.settings.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if job.mixed_precision else "float32")
-    trained = training_network(crops.targets, len(crops.labels))
+    trained = training_network([OWN], len(sets[0].crops.labels))
     if start is not None:
-        start_from(trained, load_network(start), start.labels == crops.labels)
+        start_from(trained, load_network(start), start.labels == sets[0].crops.labels)
     history = train(
         trained,
-        crops,
-        validation,
+        sets,
         job.settings,
         checkpoint,
-        (*callbacks, *_callbacks(job, crops, validation)),
+        (*callbacks, *_callbacks(job, sets)),
         start.sha256 if start else None,
     )
     keras.mixed_precision.set_global_policy("float32")
-    network, answers = _finish(trained, validation, shares)
-    facts = _facts(job, crops, validation, answers.figures, shares, len(history["val_loss"]))
-    save_bundle(network, job.output, crops.labels, facts | {"device": device})
-    write_pictures(job.output.with_suffix(".figures"), answers, history)
+    network = _calibrated(trained, sets)
+    answers = _answers(_as_predict(network), sets)
+    facts = _facts(job, sets, answers, before, len(history["val_loss"])) | {"device": device}
+    save_bundle(network, job.output, sets[0].crops.labels, facts, sets[0].validation.crops)
+    write_pictures(job.output.with_suffix(".figures"), pooled(answers.values()), history)
     checkpoint.unlink(missing_ok=True)
-    figures = answers.figures
-    log.info("wrote %s: validation accuracy %.4f, mean recall %.4f", job.output, figures.accuracy, figures.mean_recall)
-    return figures
+    _log_figures("validation", answers)
+    log.info("wrote %s", job.output)
+    return answers
 
 
 def preview_variants(job: EmotionTraining, picture: Path) -> None:
     """Paint the variants of a few training images into ``picture`` (PNG) as training would draw them."""
-    crops, _ = _read(job)
+    sets = _read(job, None)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_bytes(sheet_png(crops, job.settings))
+    picture.write_bytes(sheet_png(sets, job.settings))
     log.info("wrote %s: a row per image, %d variants each, the image itself first", picture, job.settings.copies)
 
 
-def _read(job: EmotionTraining) -> tuple[LabelledCrops, LabelledCrops]:
-    """The crops to train on and to validate on."""
-    parts = read_parts(job.faces, job.votes, job.labels)
-    crops, validation = split_parts(parts, job.settings.seed, job.faces)
-    if job.labels and crops.labels != job.labels:
-        raise DataError(
-            f"{job.faces}: --labels goes with class folders and tables; this has {', '.join(crops.labels)}."
-        )
-    return crops, validation
+def _read(job: EmotionTraining, start: ModelCard | None) -> list[TrainingSet]:
+    """What to train and to validate on. Whoever goes on from a model keeps its labels, also those without images."""
+    labels = job.labels or (start.labels if start else None)
+    found = read_sets(job.data, job.votes, labels, job.cut)
+    if job.votes_share != 1 and job.votes is None:
+        raise DataError("--votes-share goes with --votes.")
+    unknown = job.weights.keys() - {each.name for each in found}
+    if unknown:
+        names = ", ".join(each.name for each in found)
+        raise DataError(f"--weight: expected one of the data sets {names}, received {', '.join(sorted(unknown))}.")
+    sets = [
+        TrainingSet(name, crops, validation, job.weights.get(name, 1.0))
+        for name, (crops, validation) in split_sets(found, job.settings.seed, start is not None).items()
+    ]
+    shares = {VOTES: job.votes_share, OWN: 1 - job.votes_share}
+    return [
+        replace(each, crops=each.crops.mixed(shares), validation=each.validation.mixed(shares))
+        if VOTES in each.crops.targets
+        else each
+        for each in sets
+    ]
 
 
-def _shares(job: EmotionTraining, crops: LabelledCrops) -> dict[str, float]:
-    shares = job.head_shares or {crops.labelling: 1.0}
-    unknown = set(shares) - set(crops.targets)
-    if unknown or abs(sum(shares.values()) - 1) > 1e-6:
-        raise DataError(f"Head shares: expected {' and '.join(crops.targets)} with sum 1, received {shares}.")
-    return shares
-
-
-def _log_sizes(crops: LabelledCrops, validation: LabelledCrops, copies: int, device: str) -> None:
-    count = len(crops)
-    log.info("labels: %s; training on %s", ", ".join(crops.labels), device)
-    log.info("%d images become %d in %d variants each", count, count * copies, copies)
-    log.info("%d images to validate on, without variants", len(validation))
+def _log_sizes(sets: Sequence[TrainingSet], copies: int, device: str) -> None:
+    log.info("labels: %s; training on %s", ", ".join(sets[0].crops.labels), device)
+    for each in sets:
+        count = len(each.crops)
+        log.info("%s: %d images become %d in %d variants each", each.name, count, count * copies, copies)
+        log.info("%s: %d images to validate on, without variants", each.name, len(each.validation))
 
 
 def _prepare(job: EmotionTraining) -> Path:
@@ -142,51 +156,75 @@ def _prepare(job: EmotionTraining) -> Path:
     return checkpoint
 
 
-def _callbacks(
-    job: EmotionTraining, crops: LabelledCrops, validation: LabelledCrops
-) -> tuple[keras.callbacks.Callback, ...]:
+def _callbacks(job: EmotionTraining, sets: Sequence[TrainingSet]) -> tuple[keras.callbacks.Callback, ...]:
     events = job.output.with_suffix(".tensorboard")
     return (
         EpochLog(job.output.with_suffix(".csv")),
         keras.callbacks.TensorBoard(events, write_graph=False),
-        TensorBoardPictures(events / "pictures", crops, validation, job.settings),
+        TensorBoardPictures(events / "pictures", sets, job.settings),
     )
 
 
-def _finish(
-    trained: keras.Model, validation: LabelledCrops, shares: dict[str, float]
-) -> tuple[keras.Model, Predictions]:
-    """Merge the heads, calibrate on the validation part and predict there, by the labelling that counts most."""
-    pixels, labelling = validation.images[..., None].astype("float32"), max(shares, key=lambda name: shares[name])
-    heads = trained.predict(pixels, batch_size=256, verbose=0)
-    logits = np.sum([share * np.asarray(heads[name]) for name, share in shares.items()], axis=0)
-    truth = validation.truth[labelling]
-    temperature = calibrate_temperature(logits[truth >= 0], truth[truth >= 0])
-    network = inference_network(trained, shares, temperature)
-    probabilities = np.asarray(network.predict(pixels, batch_size=256, verbose=0))
-    return network, predictions(validation, probabilities, labelling)
+def _answers(predict: Predict, sets: Sequence[TrainingSet]) -> dict[str, Predictions]:
+    return answers_by_set(predict, [(each.name, each.validation) for each in sets])
+
+
+def _log_figures(when: str, answers: dict[str, Predictions]) -> None:
+    for name, of_one in answers.items():
+        figures = of_one.figures
+        told = (when, name, figures.accuracy, figures.mean_recall, figures.images)
+        log.info("%s: %s: accuracy %.4f, mean recall %.4f, %d images", *told)
+
+
+def _as_predict(network: keras.Model) -> Predict:
+    def predict(crops: np.ndarray) -> np.ndarray:
+        return np.asarray(network.predict(crops[..., None].astype("float32"), batch_size=256, verbose=0))
+
+    return predict
+
+
+def _calibrated(trained: keras.Model, sets: Sequence[TrainingSet]) -> keras.Model:
+    """The network that ships, its temperature chosen on the validation parts of all sets, each counting the same."""
+    logits, truths, weights = [], [], []
+    for each in sets:
+        of_one = np.asarray(trained.predict(each.validation.crops[..., None].astype("float32"), 256, verbose=0)[OWN])
+        for truth in each.validation.truth.values():
+            known = truth >= 0
+            logits.append(of_one[known])
+            truths.append(truth[known])
+            weights.append(np.full(known.sum(), 1 / max(1, known.sum()) / len(each.validation.truth)))
+    temperature = calibrate_temperature(*(np.concatenate(part) for part in (logits, truths, weights)))
+    return inference_network(trained, OWN, temperature)
 
 
 def _facts(
     job: EmotionTraining,
-    crops: LabelledCrops,
-    validation: LabelledCrops,
-    figures: Figures,
-    shares: dict[str, float],
+    sets: Sequence[TrainingSet],
+    answers: dict[str, Predictions],
+    before: dict[str, Predictions],
     epochs: int,
 ) -> dict[str, Any]:
     """What the model's .json says beside the labels."""
     return {
-        "validation": figures.as_json(),
+        "validation": {name: of_one.figures.as_json() for name, of_one in answers.items()},
+        **({"before": {name: of_one.figures.as_json() for name, of_one in before.items()}} if before else {}),
         "training": {
-            "images": len(crops),
-            "validation_images": len(validation),
+            "images": {each.name: len(each.crops) for each in sets},
+            "validation_images": {each.name: len(each.validation) for each in sets},
             **asdict(job.settings),
+            "weights": {each.name: each.weight for each in sets},
+            "votes_share": job.votes_share,
             "mixed_precision": job.mixed_precision,
-            "head_shares": shares,
             "epochs_done": epochs,
         },
-        "data": {"training_sha256": crops.fingerprint(), "validation_sha256": validation.fingerprint()},
+        "data": {
+            each.name: {
+                "trained_on": remembered(each.crops),
+                "training_sha256": each.crops.fingerprint(),
+                "validation_sha256": each.validation.fingerprint(),
+            }
+            for each in sets
+        },
         "command": shlex.join(["annotate-train", *sys.argv[1:]]),
         "seed": job.settings.seed,
         "backend": keras.backend.backend(),

@@ -62,6 +62,28 @@ def confusion_matrix(by_name: Mapping[str, Predictions]) -> Figure:
     return figure
 
 
+def recalls_by_set(by_name: Mapping[str, Predictions]) -> Figure:
+    """How much of each label is recognised in each data set, a row a set; labels that a set lacks are left blank."""
+    labels = next(iter(by_name.values())).labels
+    recalls = np.full((len(by_name), len(labels)), np.nan)
+    for row, answers in enumerate(by_name.values()):
+        of_labels = answers.figures.per_class
+        recalls[row] = [of_labels[x]["recall"] if of_labels[x]["images"] else np.nan for x in labels]
+    figure = Figure(figsize=(3.5 + 0.75 * len(labels), 1.6 + 0.5 * len(by_name)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(recalls, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), recall in np.ndenumerate(recalls):
+        if not np.isnan(recall):
+            colour = "white" if recall > 0.5 else "#333333"
+            axes.text(column, row, f"{100 * recall:.0f}%", ha="center", va="center", size=9, color=colour)
+    names = [f"{name} ({len(answers.truth)})" for name, answers in by_name.items()]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
+    mean = np.mean([answers.figures.mean_recall for answers in by_name.values()])
+    axes.set_title(f"recall by data set; mean over the sets {mean:.3f}", size=10)
+    return figure
+
+
 def reliability_diagram(answers: Predictions, bins: int = 15) -> Figure:
     """How often the answers are right at each confidence, over how many answers there are (Guo et al. 2017)."""
     confidence, correct = answers.probabilities.max(axis=1), answers.predicted == answers.truth

@@ -1,5 +1,6 @@
 """A model's answers on a data set, its figures, and the difference between two models."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ from model.evaluation.metrics import Figures, measure, rates
 from model.labels import describe, label_index
 
 _RESAMPLES = 2000
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Takes crops (N, 48, 48) uint8 and gives probabilities (N, labels)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,26 @@ def predictions(crops: LabelledCrops, probabilities: np.ndarray, labelling: str 
     counted = crops.truth[labelling] >= 0
     if not counted.any():
         raise DataError("There is no image with a label to evaluate on.")
-    return Predictions(crops.images[counted], crops.labels, probabilities[counted], crops.truth[labelling][counted])
+    return Predictions(crops.crops[counted], crops.labels, probabilities[counted], crops.truth[labelling][counted])
+
+
+def answers_by_set(predict: Predict, sets: Iterable[tuple[str, LabelledCrops]]) -> dict[str, Predictions]:
+    """The answers on each of the named data sets; a set with two labellings has a row for each, NAME by LABELLING."""
+    answers = {}
+    for name, crops in sets:
+        probabilities = predict(crops.crops)
+        for labelling in crops.truth:
+            row = name if len(crops.truth) == 1 else f"{name} by {labelling}"
+            answers[row] = predictions(crops, probabilities, labelling)
+    return answers
+
+
+def pooled(answers: Iterable[Predictions]) -> Predictions:
+    """The answers on several data sets as on one."""
+    every = list(answers)
+    columns = ([getattr(each, name) for each in every] for name in ("images", "probabilities", "truth"))
+    images, probabilities, truth = (np.concatenate(column) for column in columns)
+    return Predictions(images, every[0].labels, probabilities, truth)
 
 
 def columns_of(labels: tuple[str, ...], model_labels: tuple[str, ...]) -> list[int]:

@@ -30,6 +30,6 @@ def taught(crops: LabelledCrops, labelling: str, teachers: Iterable[ModelCard]) 
                 f"received {', '.join(card.labels)}."
             )
         teacher = Classifier(card, _BATCH)
-        answers += [teacher.predict(images) for images in (crops.images, crops.images[:, :, ::-1])]
+        answers += [teacher.predict(images) for images in (crops.crops, crops.crops[:, :, ::-1])]
     targets = (1 - TAUGHT) * crops.targets[labelling] + TAUGHT * np.mean(answers, axis=0)
     return replace(crops, targets={**crops.targets, labelling: targets.astype("float32")})

@@ -3,6 +3,7 @@
 import io
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from model.data.crops import LabelledCrops
+from model.data.crops import OWN
 from model.data.split import in_turn
 from model.evaluation.pictures import as_png, confusion_matrix
-from model.evaluation.predictions import predictions
+from model.evaluation.predictions import answers_by_set
 from model.files import write_atomically
 from model.training.augmentation import variants_sheet
-from model.training.loop import TrainingSettings
+from model.training.batches import TrainingSet, TrainingSettings
 
 log = logging.getLogger("annotate.train")
 
@@ -64,29 +65,29 @@ class TensorBoardPictures(keras.callbacks.Callback):
     def __init__(
         self,
         folder: Path,
-        train_crops: LabelledCrops,
-        validation: LabelledCrops,
+        sets: Sequence[TrainingSet],
         settings: TrainingSettings,
         every: int = 5,
     ) -> None:
         super().__init__()
-        self._folder, self._train_crops, self._validation = folder, train_crops, validation
-        self._settings, self._every = settings, every
+        self._folder, self._sets, self._settings, self._every = folder, sets, settings, every
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Show the variants."""
         self._writer = EventFileWriter(str(self._folder))
-        self._show("augmented_samples", sheet_png(self._train_crops, self._settings), 0)
+        self._show("augmented_samples", sheet_png(self._sets, self._settings), 0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the confusion matrix, if it is time to."""
         if epoch and (epoch + 1) % self._every:
             return
-        labelling = self._validation.labelling
-        pixels = self._validation.images[..., None].astype("float32")
-        logits = self.model.predict(pixels, batch_size=256, verbose=0)[labelling]
-        answers = predictions(self._validation, np.asarray(keras.ops.softmax(logits)), labelling)
-        self._show("confusion_matrix", as_png(confusion_matrix({"": answers}), dots_per_inch=80), epoch)
+        answers = answers_by_set(self._predict, [(each.name, each.validation) for each in self._sets])
+        for name, of_one in answers.items():
+            self._show(f"confusion_matrix/{name}", as_png(confusion_matrix({"": of_one}), dots_per_inch=80), epoch)
+
+    def _predict(self, crops: np.ndarray) -> np.ndarray:
+        logits = self.model.predict(crops[..., None].astype("float32"), batch_size=256, verbose=0)[OWN]
+        return np.asarray(keras.ops.softmax(logits))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the event file."""
@@ -100,10 +101,14 @@ class TensorBoardPictures(keras.callbacks.Callback):
         self._writer.flush()
 
 
-def sheet_png(crops: LabelledCrops, settings: TrainingSettings, images: int = 7) -> bytes:
-    """All variants of a few images, of every class in turn, as a PNG file."""
-    rows = in_turn(crops.truth[crops.labelling])[:images]
-    sheet = variants_sheet(crops.images[rows], rows, settings.seed, settings.copies)
+def sheet_png(sets: Sequence[TrainingSet], settings: TrainingSettings, images: int = 7) -> bytes:
+    """All variants of a few images of each set, of every class in turn, as a PNG file."""
+    sheets, first = [], 0
+    for crops in (each.crops for each in sets):
+        rows = in_turn(crops.truth[crops.labelling])[:images]
+        sheets.append(variants_sheet(crops.images[rows], first + rows, settings.seed, settings.copies))
+        first += len(crops)
+    sheet = np.concatenate(sheets)
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "png")
     return buffer.getvalue()

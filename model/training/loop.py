@@ -1,8 +1,8 @@
 """Supervised training of the emotion CNN: batches of variants, the loss, the callbacks, calibration."""
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,74 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from model.data.crops import LabelledCrops, balanced
-from model.layers import CROP_SIZE, SHRINK
-from model.training.augmentation import draw, paint
+from model.data.crops import balanced
+from model.layers import SHRINK
+from model.training.batches import TrainingSet, TrainingSettings, VariantBatches
 from model.training.checkpoint import TrainingCheckpoint
-
-BESIDE = 0.3
-"""How much a labelling weighs in the loss beside the one that counts; at 1 its mistakes are learnt by heart."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How the emotion CNN is trained. In an epoch every image is shown once, in one of its variants.
-
-    With ``class_weights`` every label counts the same in the loss; there is then nothing for ``logit_adjustment``, a
-    power of the label's share, to adjust. ``weight_decay`` is decoupled from the gradient, as Keras has it: times the
-    learning rate it is what a step takes off the weights, so with a momentum of 0.9 it compares to ten times the
-    factor of an L2 penalty.
-    """
-
-    epochs: int = 60
-    batch_size: int = 128
-    copies: int = 17
-    learning_rate: float = 0.1
-    weight_decay: float = 5e-3
-    logit_adjustment: float = 0.3
-    class_weights: bool = False
-    progressive: bool = False
-    """Begin on shrunken crops: the first half of the epochs at 32 pixels, a quarter at 40, the last at 48."""
-    patience: int = 15
-    seed: int = 0
-
-    def side(self, epoch: int) -> int:
-        """Side of the crops that the network sees in an epoch (from 0), in pixels: a multiple of 8."""
-        if not self.progressive or epoch >= 3 * self.epochs // 4:
-            return CROP_SIZE
-        return 32 if epoch < self.epochs // 2 else 40
-
-
-class VariantBatches(keras.utils.PyDataset):
-    """Shuffled batches in which each image comes once an epoch, in a variant that changes from epoch to epoch.
-
-    After ``copies`` epochs every image has been shown in each of its variants once. The order depends on seed and
-    epoch only, so a resumed training sees what the killed one would have seen.
-    """
-
-    def __init__(self, crops: LabelledCrops, settings: TrainingSettings, first_epoch: int = 0) -> None:
-        super().__init__()
-        self._crops, self._settings = crops, settings
-        self._start(first_epoch)
-
-    def __len__(self) -> int:
-        return len(self._crops) // self._settings.batch_size or 1
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
-        size = self._settings.batch_size
-        rows = self._order[index * size : (index + 1) * size]
-        batch = self._crops.take(rows)
-        return paint(batch.images, draw(self._settings.seed, rows, self._variants[rows])), batch.targets, batch.weights
-
-    def on_epoch_end(self) -> None:
-        """Go on to the next variant of every image."""
-        self._start(self._epoch + 1)
-
-    def _start(self, epoch: int) -> None:
-        self._epoch, count = epoch, len(self._crops)
-        self._order = np.random.default_rng((self._settings.seed, epoch)).permutation(count)
-        offset = np.random.default_rng(self._settings.seed).integers(0, self._settings.copies, count)
-        self._variants = (offset + epoch) % self._settings.copies
 
 
 class _GrowingCrops(keras.callbacks.Callback):
@@ -95,30 +31,19 @@ class _GrowingCrops(keras.callbacks.Callback):
             self.model.make_train_function(force=True)
 
 
-def logit_adjusted_loss(prior: np.ndarray, strength: float) -> Callable[[Any, Any], Any]:
-    """Cross-entropy against label distributions with logits shifted by ``strength`` x log prior (Menon et al. 2021).
-
-    ``prior`` (labels,) is each label's share of the training set. The network learns to answer as if the labels were
-    more evenly spread, which keeps the rare emotions from drowning; 0 is the plain cross-entropy.
-    """
-    shift = (strength * np.log(np.maximum(prior, 1e-6))).astype("float32")
-
-    def loss(target: Any, logits: Any) -> Any:
-        return ops.categorical_crossentropy(target, ops.cast(logits, "float32") + shift, from_logits=True)
-
-    return loss
+def shifted_cross_entropy(target: Any, logits: Any) -> Any:
+    """Cross-entropy (N,) of logits (N, labels) plus shifts, with targets and shifts stacked as (N, 2, labels)."""
+    return ops.categorical_crossentropy(target[:, 0], ops.cast(logits, "float32") + target[:, 1], from_logits=True)
 
 
-def label_prior(crops: LabelledCrops, labelling: str) -> np.ndarray:
-    """Each label's weighted share of the rows, (labels,)."""
-    mass = (crops.targets[labelling] * crops.weights[labelling][:, None]).sum(axis=0)
-    return np.asarray(mass / mass.sum())
+def accuracy(target: Any, logits: Any) -> Any:
+    """Whether the likeliest label is the target's (N,); targets and shifts are stacked as (N, 2, labels)."""
+    return ops.cast(ops.equal(ops.argmax(target[:, 0], axis=-1), ops.argmax(logits, axis=-1)), "float32")
 
 
 def train(
     network: keras.Model,
-    train_crops: LabelledCrops,
-    validation: LabelledCrops,
+    sets: Sequence[TrainingSet],
     settings: TrainingSettings,
     checkpoint: Path,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
@@ -128,6 +53,9 @@ def train(
 
     ``started_from`` tells whose weights it has, if not random ones.
 
+    In validation every set counts the same, and in it every label, without shifts: ``val_accuracy`` is the mean over
+    the sets of the mean recall.
+
     Goes on from ``checkpoint`` if that file exists, and leaves it there. The weights at the end are those of the
     epoch with the lowest validation loss, averaged exponentially over the steps before it. ``callbacks`` see each
     epoch with these averaged weights in place, before it is saved. Raises TrainingError if the checkpoint is another
@@ -135,35 +63,40 @@ def train(
     """
     identity = {
         **asdict(settings),
-        "images": train_crops.fingerprint(),
-        "validation images": validation.fingerprint(),
+        **{f"images of {each.name}": (each.crops.fingerprint(), each.weight) for each in sets},
+        **{f"validation images of {each.name}": each.validation.fingerprint() for each in sets},
         "precision": keras.config.dtype_policy().name,
         **({"started from": started_from} if started_from else {}),
     }
-    if settings.class_weights:
-        train_crops = balanced(train_crops)
-    steps = len(VariantBatches(train_crops, settings))
     network.compile(
-        optimizer=_optimizer(settings, steps),
-        loss={
-            name: logit_adjusted_loss(label_prior(train_crops, name), settings.logit_adjustment)
-            for name in train_crops.targets
-        },
-        loss_weights={name: 1.0 if name == train_crops.labelling else BESIDE for name in train_crops.targets},
-        weighted_metrics={name: ["accuracy"] for name in train_crops.targets},
+        optimizer=_optimizer(settings, len(VariantBatches(sets, settings))),
+        loss=dict.fromkeys(network.output, shifted_cross_entropy),
+        weighted_metrics={name: [accuracy] for name in network.output},
         jit_compile=False,
     )
     keeper = TrainingCheckpoint(checkpoint, settings.patience, identity)
-    pixels = validation.images[..., None].astype("float32")
     return fit(
         network,
-        lambda first_epoch: VariantBatches(train_crops, settings, first_epoch),
+        lambda first_epoch: VariantBatches(sets, settings, first_epoch),
         settings.epochs,
         keeper,
         (_GrowingCrops(settings), *callbacks) if settings.progressive else callbacks,
-        validation_data=(pixels, validation.targets, validation.weights),
+        validation_data=_validation(sets),
         validation_batch_size=256,
     )
+
+
+def _validation(sets: Sequence[TrainingSet]) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The validation parts of all sets as Keras takes them: pixels, targets with shifts of 0, and rows' weights."""
+    evenly = [balanced(each.validation) for each in sets]
+    pixels = np.concatenate([crops.crops for crops in evenly])[..., None].astype("float32")
+    targets, weights = {}, {}
+    for name in evenly[0].targets:
+        target = np.concatenate([crops.targets[name] for crops in evenly])
+        targets[name] = np.stack([target, np.zeros_like(target)], axis=1)
+        of_sets = [crops.weights[name] / crops.weights[name].sum() for crops in evenly]
+        weights[name] = np.concatenate(of_sets) * len(target) / len(sets)
+    return pixels, targets, weights
 
 
 def fit(
@@ -219,12 +152,16 @@ def _optimizer(settings: TrainingSettings, steps: int) -> keras.optimizers.Optim
     )
 
 
-def calibrate_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature by which ``logits`` (N, labels) best predict the true labels (N,) (Guo et al. 2017)."""
+def calibrate_temperature(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The temperature by which ``logits`` (N, labels) best predict the true labels (N,) (Guo et al. 2017).
+
+    ``weights`` (N,) say how much each row counts; all the same by default.
+    """
+    counts = np.ones(len(truth)) if weights is None else weights
     candidates = np.geomspace(0.25, 4, 161)
     losses = []
     for temperature in candidates:
         scaled = logits / temperature
         scaled = scaled - scaled.max(axis=1, keepdims=True)
-        losses.append((np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(truth)), truth]).sum())
+        losses.append(counts @ (np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(truth)), truth]))
     return float(candidates[int(np.argmin(losses))])

@@ -7,7 +7,8 @@ import numpy as np
 
 from model.data.crops import LabelledCrops
 from model.device import compute_reproducibly
-from model.training.loop import TrainingSettings, train
+from model.training.batches import TrainingSet, TrainingSettings
+from model.training.loop import train
 from model.verifier.network import FACE_LABELS, verifier_network
 
 _AT_A_TIME = 4096
@@ -55,7 +56,7 @@ def train_verifier(
     compute_reproducibly()
     keras.utils.set_random_seed(settings.seed)
     network = verifier_network()
-    history = train(network, training, validation, settings, checkpoint, callbacks)
+    history = train(network, [TrainingSet("faces", training, validation)], settings, checkpoint, callbacks)
     return network, history
 
 

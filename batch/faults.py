@@ -1,0 +1,74 @@
+"""Which errors say something about an image, and which only about the disk, the network or the machine tonight."""
+
+import errno
+from collections.abc import Iterator
+
+MAY_HEAL = frozenset(
+    getattr(errno, name)
+    for name in (
+        *(
+            "EIO",
+            "ESTALE",
+            "ENODEV",
+            "ENXIO",
+            "ENOMEDIUM",
+            "EREMOTEIO",
+            "ENOLINK",
+            "EBUSY",
+            "EAGAIN",
+            "EINTR",
+            "ENOLCK",
+        ),
+        *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"),
+        *("ETIMEDOUT", "ENOTCONN", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EPIPE", "ESHUTDOWN"),
+        *("EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET"),
+    )
+    if hasattr(errno, name)  # not every system has them all
+)
+"""A disk that is going away, a machine that is short of something, a server that does not answer."""
+
+_HEALING_ANSWERS = (408, 425, 429)
+"""Of a store, beside 500 and more."""
+_CONNECTION_ERRORS = {
+    *("HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError", "ServerTimeoutError"),
+    *("ServiceRequestError", "ServiceResponseError", "IncompleteReadError", "IncompleteRead", "TransportError"),
+}
+"""What botocore, aiohttp, Azure's and Google's clients call a connection that failed; they have no base in common."""
+
+
+class TransientError(Exception):
+    """An image cannot be read for now, by no fault of its own."""
+
+
+def may_heal(error: BaseException) -> bool:
+    """Whether an error, or what led to it, may be gone at the next try, so that it is no verdict on an image."""
+    return any(_heals(one) for one in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _heals(error: BaseException) -> bool:
+    if isinstance(error, TransientError | TimeoutError | ConnectionError):
+        return True
+    if isinstance(error, OSError) and error.errno in MAY_HEAL:
+        return True
+    answer = _answer(error)
+    if answer is not None:
+        return answer in _HEALING_ANSWERS or answer >= 500
+    return not _CONNECTION_ERRORS.isdisjoint(kind.__name__ for kind in type(error).__mro__)
+
+
+def _answer(error: BaseException) -> int | None:
+    """The HTTP status that a store's client reports, each in its own way."""
+    response = getattr(error, "response", None)
+    told = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+    for answer in (told, *(getattr(error, name, None) for name in ("status", "status_code", "code"))):
+        if isinstance(answer, int) and 100 <= answer < 600:
+            return answer
+    return None

@@ -1,0 +1,77 @@
+"""Images that cannot be read for now: left until the others are done, and tried again with back-off."""
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from itertools import chain
+
+from batch.outcome import Found, Key, Result, Setback
+
+log = logging.getLogger("annotate.patience")
+
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before each further try."""
+
+MANY = 20
+"""Images in a row that cannot be read for now: whatever lies behind that, the rest had better wait."""
+
+
+class Patience:
+    """What became of images, in their order but for those that were tried again.
+
+    After the iteration ``unread`` holds what could not be read with all the pauses. If that was so many in a row that
+    the run had better stop, ``stopped`` says so, and images behind them were not tried at all.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Iterable[Found]], Generator[Result, None, None]],
+        pauses: tuple[float, ...] = PAUSES,
+        many: int = MANY,
+    ) -> None:
+        self._work, self._pauses, self._many = work, pauses, many
+        self._under_way: dict[Key, Found] = {}
+        self.unread: list[Setback] = []
+        self.stopped = False
+
+    def results(self, images: Iterable[Found]) -> Iterator[Result]:
+        """Do the images, those that cannot be read for now once more behind the others."""
+        stream, tries = iter(images), 0
+        again: list[Found] = []
+        while True:
+            self.unread, self._under_way, self.stopped = [], {}, False
+            some_done = yield from self._round(chain(again, stream))
+            tries = 1 if some_done else tries + 1
+            if not self.unread or tries > len(self._pauses):
+                return
+            pause = self._pauses[tries - 1]
+            first = self.unread[0]
+            log.warning(
+                "%d images cannot be read for now (%s/%s: %s); trying again in %g s",
+                *(len(self.unread), *first.found.key, first.reason, pause),
+            )
+            time.sleep(pause)
+            again = [*(setback.found for setback in self.unread), *self._under_way.values()]
+
+    def _round(self, images: Iterable[Found]) -> Generator[Result, None, bool]:
+        """Do images until all are done or many in a row could not be read; gives whether any could."""
+        in_a_row, some_done = 0, False
+        with closing(self._work(self._handed_out(images))) as results:
+            for result in results:
+                self._under_way.pop(result.found.key, None)
+                if not isinstance(result, Setback):
+                    in_a_row, some_done = 0, True
+                    yield result
+                    continue
+                self.unread.append(result)
+                in_a_row += 1
+                if in_a_row >= self._many:
+                    self.stopped = True
+                    break
+        return some_done
+
+    def _handed_out(self, images: Iterable[Found]) -> Iterator[Found]:
+        for found in images:
+            self._under_way[found.key] = found
+            yield found
