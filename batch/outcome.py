@@ -54,6 +54,14 @@ class Box(NamedTuple):
     height: float
 
 
+class Quality(NamedTuple):
+    """How good a picture of a face is, each from 0 to 1, as ``batch.detection.quality`` measures it."""
+
+    sharpness: float
+    brightness: float
+    contrast: float
+
+
 @dataclass(frozen=True)
 class Face:
     """A face: its box in pixels of the upright full-size image, the probability that it is one, and its emotions."""
@@ -62,6 +70,7 @@ class Face:
     score: float
     probabilities: np.ndarray
     """(labels,), sum 1."""
+    quality: Quality
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Proposals:
 
     ``boxes`` (N, 4) are in pixels of the upright full-size image, ``scores`` (N,) the detector's own. ``cut`` has, for
     a detector whose boxes are to be verified, patches (N, 72, 72) uint8 with their surroundings, otherwise crops
-    (N, 48, 48) of the faces.
+    (N, 48, 48) of the faces. ``quality`` (N, 3) is that of what is in each box.
     """
 
     found: Found
@@ -80,6 +89,7 @@ class Proposals:
     boxes: np.ndarray
     scores: np.ndarray
     cut: np.ndarray
+    quality: np.ndarray
     seconds: dict[str, float]
 
 

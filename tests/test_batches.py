@@ -12,7 +12,9 @@ from jobs.annotation.batches import in_batches
 def proposals(number: int, faces: int, side: int = 48) -> Proposals:
     cut = np.full((faces, side, side), number, np.uint8)
     boxes = np.column_stack([np.arange(faces) * 100.0, np.zeros(faces), np.full((faces, 2), 20)])
-    return Proposals(Found(Key("r", str(number)), 1, 1), 9999, 9999, None, boxes, np.full(faces, 0.9), cut, {})
+    return Proposals(
+        Found(Key("r", str(number)), 1, 1), 9999, 9999, None, boxes, np.full(faces, 0.9), cut, np.zeros((faces, 3)), {}
+    )
 
 
 class Echo:

@@ -42,11 +42,11 @@ def labelled(
     photograph: Photograph, answers: list[tuple[float, ...]], detector: DetectorSettings, looks: list[float]
 ) -> Outcome:
     """What becomes of a photograph, if the verifier answers with ``looks``, over and over."""
-    boxes, scores, cut = find_faces(photograph, Answers(answers), detector)
+    boxes, scores, cut, quality = find_faces(photograph, Answers(answers), detector)
     assert cut.shape == (len(boxes), *((72, 72) if detector.spec.verified else (48, 48)))
     assert cut.dtype == np.uint8
     found = Found(Key("r", "p"), 1, 1)
-    proposals = Proposals(found, photograph.width, photograph.height, None, boxes, scores, cut, {})
+    proposals = Proposals(found, photograph.width, photograph.height, None, boxes, scores, cut, quality, {})
     networks = {
         VERIFY: lambda crops: np.resize(looks, (len(crops), 1)) * [[0, 1]],
         CLASSIFY: lambda crops: np.ones((len(crops), 1)),

@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_image
 
 from batch.settings import DetectorSettings, WorkerSettings
 from jobs.training.detection_metrics import curve, match
-from model.bundle import EMOTION_MODEL, SHIPPED_DETECTORS, read_card
+from model.bundle import DETECTOR_MODEL, EMOTION_MODEL, GLANCE_MODEL, read_card
 from model.data.fer2013 import read_fer2013
 from model.evaluation.metrics import measure
 from model.inference import Classifier
@@ -59,12 +59,12 @@ def test_each_detector_finds_most_of_a_hundred_faces(
     name: str, montages: tuple[Path, dict[str, np.ndarray]], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """With its own settings each finds nine of ten, and hardly anything that is none."""
+    model = DETECTOR_MODEL if name == "cnn" else None
     if name == "yunet":
         model = request.getfixturevalue("shared_data") / "yunet" / "face_detection_yunet_2023mar.onnx"
-    else:
-        model = SHIPPED_DETECTORS[name]
+    detector = DetectorSettings(name, model=model, glance=GLANCE_MODEL)
     folder, boxes = montages
-    annotate_here(folder, tmp_path / "out", worker=WorkerSettings(DetectorSettings(name, model=model)))
+    annotate_here(folder, tmp_path / "out", worker=WorkerSettings(detector))
     rows, pairs = tables(tmp_path / "out")[1], []
     for file, faces in boxes.items():
         found = rows[rows["path"] == file]

@@ -13,7 +13,7 @@ import numpy as np
 from batch.detection.crop import crop_from_patch, verifier_crops
 from batch.detection.networks import Network
 from batch.detection.verification import UNLIKELY, average_log_odds, merged
-from batch.outcome import Box, Face, Outcome, Proposals, Status
+from batch.outcome import Box, Face, Outcome, Proposals, Quality, Status
 from batch.settings import DetectorSettings
 
 VERIFY, CLASSIFY = "verify", "classify"
@@ -27,36 +27,38 @@ class Question(NamedTuple):
     crops: np.ndarray
 
 
-_Faces = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Boxes (N, 4), scores (N,) and crops (N, 48, 48)."""
+_Faces = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Boxes (N, 4), scores (N,), crops (N, 48, 48) and quality (N, 3)."""
 
 
 def labelled_faces(
     proposals: Proposals, detector: DetectorSettings, with_crops: bool = False
 ) -> Generator[Question, np.ndarray, Outcome]:
     """Ask the networks about an image; gives its outcome. ``with_crops`` keeps what the emotion CNN saw."""
-    found: _Faces = proposals.boxes, proposals.scores, proposals.cut
+    found: _Faces = proposals.boxes, proposals.scores, proposals.cut, proposals.quality
     if detector.spec.verified:
         found = yield from _verified_faces(proposals, detector)
-    boxes, scores, crops = found
-    largest = np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")
-    boxes, scores, crops = boxes[largest], scores[largest], crops[largest]
+    largest = np.argsort(-found[0][:, 2] * found[0][:, 3], kind="stable")
+    boxes, scores, crops, quality = (of_all[largest] for of_all in found)
     probabilities = (yield Question(CLASSIFY, crops)) if len(crops) else np.empty((0, 0))
-    rows = zip(boxes.tolist(), scores.tolist(), probabilities, strict=True)
+    rows = zip(boxes.tolist(), scores.tolist(), probabilities, quality.tolist(), strict=True)
     return Outcome(
         proposals.found,
         Status.OK if len(boxes) else Status.NO_FACE,
         width=proposals.width,
         height=proposals.height,
         taken_at=proposals.taken_at,
-        faces=tuple(Face(Box(*box), score, of_this) for box, score, of_this in rows),
+        faces=tuple(Face(Box(*box), score, of_this, Quality(*looks)) for box, score, of_this, looks in rows),
         crops=crops if with_crops else crops[:0],
         seconds=proposals.seconds,
     )
 
 
 def _verified_faces(proposals: Proposals, detector: DetectorSettings) -> Generator[Question, np.ndarray, _Faces]:
-    """Those of the proposals that are faces, each once. What is not unlikely at first sight is seen again, mirrored."""
+    """Those of the proposals that are faces, each once. What is not unlikely at first sight is seen again, mirrored.
+
+    A face has the quality of its most probable proposal: the image itself is gone.
+    """
     boxes, patches, weight = proposals.boxes, proposals.cut, detector.spec.weight
     crops = verifier_crops(patches)
     likely, scores = np.zeros(0, int), np.zeros(0)
@@ -71,7 +73,7 @@ def _verified_faces(proposals: Proposals, detector: DetectorSettings) -> Generat
     boxes, patches = boxes[likely], patches[likely]
     best, places = merged(boxes, scores, detector.threshold)
     cut = [crop_from_patch(patches[i], boxes[i], place) for i, place in zip(best, places, strict=True)]
-    return places, scores[best], np.stack(cut) if cut else crops[:0]
+    return places, scores[best], np.stack(cut) if cut else crops[:0], proposals.quality[likely][best]
 
 
 def answered(asking: Generator[Question, np.ndarray, Outcome], network: Callable[[str], Network]) -> Outcome:

@@ -14,7 +14,7 @@ from batch.errors import OutputError
 from batch.outcome import Key
 from batch.tables.csv_tables import write_csv
 from batch.tables.files import flush, new_file, write_durably, writing
-from batch.tables.schema import IMAGES, faces_schema, metadata
+from batch.tables.schema import IMAGES, faces_schema, metadata, with_whole_dictionaries
 from batch.tables.snapshot import FACES_FILE, IMAGES_FILE
 
 _JOURNAL = ".publishing.json"
@@ -66,6 +66,7 @@ def publish(
     (``finish_publishing``) goes on replacing, so that the tables never disagree once a run has ended.
     """
     facts = metadata(identity, generation=generation)
+    images, faces = with_whole_dictionaries(images), with_whole_dictionaries(faces)
     writers: dict[str, Callable[[BinaryIO], object]] = {
         FACES_FILE: partial(pq.write_table, faces.replace_schema_metadata(facts), compression="zstd"),
         IMAGES_FILE: partial(pq.write_table, images.replace_schema_metadata(facts), compression="zstd"),

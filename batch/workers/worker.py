@@ -17,6 +17,7 @@ from batch.detection.crop import crop_faces, cut_patches
 from batch.detection.detect import Detector, build_detector
 from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.networks import Network, onnx_classifier, without_label
+from batch.detection.quality import measure_faces
 from batch.errors import DetectorError
 from batch.faults import TransientError, may_heal
 from batch.images.decode import Photograph, read_photograph
@@ -71,10 +72,10 @@ def annotate_image(found: Found, settings: WorkerSettings) -> Result:
         photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.decode_long_side)
         decoded = time.perf_counter()
         with _blamed_on(photograph):
-            boxes, scores, cut = find_faces(photograph, shared_detector(settings.detector), settings.detector)
+            found_here = find_faces(photograph, shared_detector(settings.detector), settings.detector)
             seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
             size = photograph.width, photograph.height
-            proposals = Proposals(found, *size, photograph.taken_at, boxes, scores, cut, seconds)
+            proposals = Proposals(found, *size, photograph.taken_at, *found_here, seconds)
             if settings.networks is None:
                 return proposals
             asking = labelled_faces(proposals, settings.detector, settings.crops)
@@ -106,8 +107,8 @@ def _blamed_on(photograph: Photograph) -> Iterator[None]:
 
 def find_faces(
     photograph: Photograph, detector: Detector, settings: DetectorSettings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Detect on a shrunken image, cut out of the decoded one: what ``Proposals`` has as boxes, scores and cut."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Detect on a shrunken image, cut and measure in the decoded one: what ``Proposals`` has from boxes to quality."""
     gray = photograph.gray
     rows, columns = gray.shape
     seen = shrunken(gray, settings.detect_size)
@@ -118,7 +119,7 @@ def find_faces(
     decoded = boxes[kept] * np.tile([columns / seen.shape[1], rows / seen.shape[0]], 2)
     cut = cut_patches if settings.spec.verified else crop_faces
     full = decoded * np.tile([photograph.width / columns, photograph.height / rows], 2)
-    return full, scores[kept], cut(gray, decoded)
+    return full, scores[kept], cut(gray, decoded), measure_faces(gray, decoded)
 
 
 def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 import itertools
 import json
 import logging
-import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -14,8 +13,6 @@ from typing import cast
 
 from batch.errors import ClusterError, OutputError, UnreadError
 from batch.outcome import Found, Outcome, Result, Setback, Status
-from batch.pictures.crop_files import CropFiles
-from batch.pictures.drawn_copies import DrawnCopies
 from batch.plan import Plan
 from batch.roots import open_root
 from batch.roots.walk import WalkSettings
@@ -28,10 +25,13 @@ from batch.tables.schema import SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
+from jobs.annotation.outputs import changes, check_nested
+from jobs.annotation.pictures import write_missing_pictures
 from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
+from model.extras import without_matplotlib
 from model.labels import NEUTRAL
 
 log = logging.getLogger("annotate.job")
@@ -87,13 +87,9 @@ class AnnotationJob:
         }
         self.snapshot: Snapshot = read_snapshot(settings.output)
         self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
-        parent = Path(os.path.commonpath([open_root(root).place for root in settings.roots]))
-        self.pictures = [
-            kind(folder, parent, self.labels)
-            for kind, folder in ((CropFiles, settings.crops), (DrawnCopies, settings.draw))
-            if folder is not None
-        ]
         self._added = 0
+        self.rows: dict[str, int] | None = None
+        """How many images and faces the tables hold after a run that has changed them."""
         self.plan = self._planned()
 
     def run(self) -> None:
@@ -114,6 +110,8 @@ class AnnotationJob:
             rows = self._publish()
         if rows:
             self._write_run(rows)
+        self.rows = rows
+        self._write_pictures()
         if unread:
             first = unread[0]
             raise UnreadError(
@@ -128,9 +126,6 @@ class AnnotationJob:
         self._added = 0
         try:
             for outcome in self._annotated(patience):
-                for pictures in self.pictures:
-                    with self.report.stage("draw"):
-                        pictures.write(outcome)
                 self.checkpoints.add(outcome)
                 self._added += outcome.found.key not in self.plan.known
                 self.report.add(outcome, self._emotions(outcome))
@@ -169,6 +164,12 @@ class AnnotationJob:
         if plan.deleted:
             log.info("%d images are deleted, and their rows go (--prune is not needed for them)", len(plan.deleted))
 
+    def say_why(self) -> None:
+        """Say what makes everything be annotated anew, if something does."""
+        if self.snapshot.identity and not self._same_identity:
+            said = "; ".join(changes(self.snapshot.identity, self.identity))
+            log.warning("all images are annotated anew, as this has changed: %s", said)
+
     def preview(self) -> None:
         """Walk the roots and say what a run would do."""
         for _ in self.plan:
@@ -190,7 +191,8 @@ class AnnotationJob:
             return
         results = itertools.chain([first], results)
         if self._worker.networks is None:
-            from jobs.annotation.gpu import labelled_by_keras
+            with without_matplotlib():
+                from jobs.annotation.gpu import labelled_by_keras
 
             results = labelled_by_keras(results, self._worker, self._networks, self.report)
         yield from cast(Iterator[Outcome], results)
@@ -210,7 +212,7 @@ class AnnotationJob:
         settings, self.report.device = self.settings, "cpu"
         with self.report.stage("start"):
             networks = worker_networks(self._networks)
-        return replace(settings.worker, networks=networks, crops=settings.crops is not None)
+        return replace(settings.worker, networks=networks)
 
     def _read(self, images: Iterable[Found]) -> Generator[Result, None, None]:
         """What the workers make of the images, here or on a cluster, which is looked for once there is an image."""
@@ -241,9 +243,7 @@ class AnnotationJob:
         csv = self.settings.csv or (output / "faces.csv").exists()
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
-            log.info("nothing new: %d images are all known", self.plan.found)
-            if self.pictures:
-                log.warning("--crops and --draw show images annotated in this run; for all of them say --rescan")
+            self._say_nothing_new()
             return None
         if self._old_tables_stay(new):
             return None
@@ -254,6 +254,20 @@ class AnnotationJob:
         publish(output, images, faces, self.identity, self.snapshot.generation + 1, csv)
         self.checkpoints.clear(new)
         return {"images": len(images), "faces": len(faces)}
+
+    def _say_nothing_new(self) -> None:
+        walk, found = self.settings.walk, self.plan.found
+        roots = ", ".join(open_root(root).name for root in self.settings.roots)
+        if found:
+            log.info("nothing new: %d images are all known", found, extra={"fields": {"images": 0, "known": found}})
+        elif walk.include or walk.exclude:
+            log.warning(
+                "no image below %s is let through by --include and --exclude. A pattern matches a whole path below the "
+                "root, a name, or a folder; it minds case",
+                roots,
+            )
+        else:
+            log.warning("no image found below %s", roots)
 
     def _old_tables_stay(self, new: list[Path]) -> bool:
         """Whether images of tables that another model or detector has made are still to be annotated; if so, say it."""
@@ -283,6 +297,15 @@ class AnnotationJob:
                 f"deleted; run annotate again, and if it says the same look at the disk of {self.settings.output}."
             )
 
+    def _write_pictures(self) -> None:
+        settings = self.settings
+        if settings.crops or settings.draw:
+            with self.report.stage("draw"):
+                folders = settings.crops, settings.draw
+                write_missing_pictures(
+                    settings.output, self.identity, folders, settings.roots, settings.walk, settings.jobs
+                )
+
     def _write_run(self, rows: dict[str, int]) -> None:
         """Write run.json: what this run did, how long it took, and what made the tables."""
         unlistable = self.plan.unlistable
@@ -302,6 +325,9 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
         finish_publishing(settings.output)
         job = AnnotationJob(settings, report)
         _check_other_roots(job)
+        if not settings.prune:
+            check_nested(settings.roots, job.plan.filled_roots, settings.output)
+        job.say_why()
         yield job
 
 

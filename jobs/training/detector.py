@@ -152,7 +152,7 @@ def train_face_detector(job: DetectorJob) -> None:
     write_atomically(job.output.with_suffix(".json"), lambda file: file.write_text(text, "utf-8"))
     draw_figures(job.photographs, [_validated(one, known) for one in found], job.output.with_suffix(""))
     _checkpoint(job).unlink(missing_ok=True)
-    log.info("wrote %s: %s", job.output, facts["validation"])
+    log.info("wrote %s", job.output, extra={"fields": {"validation": facts["validation"]}})
 
 
 def read_photographs(

@@ -99,7 +99,7 @@ def train_faces(job: FaceTraining) -> None:
     draw_figures(job.photographs, photographs, job.output.with_suffix(""))
     for left in (checkpoint, _proposals(job, "training"), _proposals(job, "validation")):
         left.unlink(missing_ok=True)
-    log.info("wrote %s: %s", job.output, facts["validation"])
+    log.info("wrote %s", job.output, extra={"fields": {"validation": facts["validation"]}})
 
 
 def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) -> list[MinedPhotograph]:
