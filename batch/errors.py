@@ -17,6 +17,10 @@ class ClusterError(Exception):
     """The cluster is out of reach, or one of its workers cannot do the work."""
 
 
+class NetworkError(Exception):
+    """A network cannot be run, or gives no answer."""
+
+
 class DetectorError(Exception):
     """The face detector cannot be built."""
 

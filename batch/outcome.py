@@ -46,24 +46,60 @@ class Found(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A bounding box in pixels, and the probability that it holds a face."""
+    """A bounding box, in pixels."""
 
     x: float
     y: float
     width: float
     height: float
+
+
+class Quality(NamedTuple):
+    """How good a picture of a face is, each from 0 to 1, as ``batch.detection.quality`` measures it."""
+
+    sharpness: float
+    brightness: float
+    contrast: float
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face: its box in pixels of the upright full-size image, the probability that it is one, and its emotions."""
+
+    box: Box
     score: float
+    probabilities: np.ndarray
+    """(labels,), sum 1."""
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """An image that was read, and what may be faces in it, before they are verified and their emotions told.
+
+    ``boxes`` (N, 4) are in pixels of the upright full-size image, ``scores`` (N,) the detector's own. ``cut`` has, for
+    a detector whose boxes are to be verified, patches (N, 72, 72) uint8 with their surroundings, otherwise crops
+    (N, 48, 48) of the faces. ``quality`` (N, 3) is that of what is in each box.
+    """
+
+    found: Found
+    width: int
+    height: int
+    taken_at: datetime | None
+    boxes: np.ndarray
+    scores: np.ndarray
+    cut: np.ndarray
+    quality: np.ndarray
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one image.
 
-    ``width``, ``height`` and ``boxes`` are in pixels of the upright full-size image; ``crops`` is (faces, 48, 48)
-    uint8 gray, in the order of ``boxes``; ``probabilities`` (faces, labels) is None until the CNN has seen them.
-    As long as the faces are to be verified there are ``patches`` (faces, 72, 72) instead of crops: the boxes with
-    their surroundings.
-    ``seconds`` is the time spent by stage in the worker.
+    ``width`` and ``height`` are pixels of the upright full-size image; ``faces`` the largest first. ``crops`` (faces,
+    48, 48) uint8 are what the emotion CNN saw, and left out (0, 48, 48) unless they are asked for. ``seconds`` is the
+    time spent by stage.
     """
 
     found: Found
@@ -72,18 +108,11 @@ class Outcome:
     width: int | None = None
     height: int | None = None
     taken_at: datetime | None = None
-    boxes: tuple[Box, ...] = ()
+    faces: tuple[Face, ...] = ()
     crops: np.ndarray = field(default_factory=lambda: np.empty((0, 48, 48), np.uint8))
-    patches: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     doubtful: bool = False
     """Whether what became of it may be the machine's fault, or ours, if it becomes of many in a row."""
-
-    @property
-    def largest_first(self) -> list[int]:
-        """Indices of the faces in the order in which they are numbered."""
-        return sorted(range(len(self.boxes)), key=lambda i: (-self.boxes[i].width * self.boxes[i].height, i))
 
 
 class Setback(NamedTuple):
@@ -93,4 +122,5 @@ class Setback(NamedTuple):
     reason: str
 
 
-Result = Outcome | Setback
+Result = Outcome | Proposals | Setback
+"""What a worker gives back. Proposals become an outcome in the process that has the GPU."""

@@ -68,7 +68,7 @@ class Plan:
                     yield found
             self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
             unseen = {key for key in unseen if self._is_missed(key, images.unlistable)}
-            emptied = unseen or (root.name in self.filled_roots and not self.walk.include)
+            emptied = unseen or (root.name in self.filled_roots and not (self.walk.include or self.walk.exclude))
             if self.found == before and emptied and not images.unlistable and not self.prune:
                 raise _looks_unmounted(root)
             wanted = {key for key in known if self.walk.wants(key.path)}

@@ -10,16 +10,36 @@ from batch.errors import DetectorError
 DETECTOR_VERSION = 7
 """Raised whenever the same settings would give other boxes."""
 
-THRESHOLDS = {"cascade": 0.62, "cnn": 0.62, "yunet": 0.6}
-"""Each detector's least probability that a box holds a face, chosen for 95 % precision on WIDER FACE photographs, and
-for cascade and cnn a little higher than the ones held out ask for, since others may be harder."""
 
-MODEL_ORIGINS = {
-    "cnn": "--detector cnn needs --detector-model with an ONNX file that annotate-train detector has written.",
-    "yunet": "--detector yunet needs --detector-model with the file face_detection_yunet_2023mar.onnx, which OpenCV "
-    "publishes in its model zoo, the repository opencv/opencv_zoo on GitHub.",
+@dataclass(frozen=True)
+class DetectorSpec:
+    """What is known of a detector by its name."""
+
+    threshold: float
+    """Least probability that a box holds a face, chosen for 95 % precision on WIDER FACE photographs, and for cascade
+    and cnn a little higher than the ones held out ask for, since others may be harder."""
+    verified: bool = True
+    """Whether it only proposes, and the verifier has a say."""
+    weight: float = 0.0
+    """How many looks of the verifier's its own score is worth; a cascade's is no probability."""
+    origin: str | None = None
+    """Where the file comes from that it needs; None if it needs none."""
+
+
+DETECTORS = {
+    "cascade": DetectorSpec(0.62),
+    "cnn": DetectorSpec(
+        0.62,
+        weight=3,
+        origin="--detector cnn needs --detector-model with an ONNX file that annotate-train detector has written.",
+    ),
+    "yunet": DetectorSpec(
+        0.6,
+        verified=False,
+        origin="--detector yunet needs --detector-model with the file face_detection_yunet_2023mar.onnx, which OpenCV "
+        "publishes in its model zoo, the repository opencv/opencv_zoo on GitHub.",
+    ),
 }
-"""Detectors that need a model, and where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +52,28 @@ class DetectorSettings:
     face_threshold: float | None = None
     """Least probability that a box holds a face; None for the detector's own."""
     model: Path | None = None
-    """The file that ``cnn`` and ``yunet`` need; of the cascade the network that glances at its windows, if any."""
+    """The file that ``cnn`` and ``yunet`` need."""
+    glance: Path | None = None
+    """The network that glances at the windows of ``cascade``; None: the verifier sees all of them."""
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """What is known of the detector; raises DetectorError if there is none of that name."""
+        if self.name not in DETECTORS:
+            raise DetectorError(f"No detector is called {self.name!r}.")
+        return DETECTORS[self.name]
 
     @property
     def threshold(self) -> float:
         """Least probability that a box holds a face."""
-        return THRESHOLDS.get(self.name, 0.5) if self.face_threshold is None else self.face_threshold
-
-    @property
-    def verified(self) -> bool:
-        """Whether the detector only proposes, and the verifier has a say."""
-        return self.name in ("cascade", "cnn")
-
-    @property
-    def own_looks(self) -> float:
-        """How many looks of the verifier's the detector's own score is worth; a cascade's is no probability."""
-        return 3 if self.name == "cnn" else 0
+        return self.spec.threshold if self.face_threshold is None else self.face_threshold
 
     def model_file(self) -> Path:
         """The detector's file; raises DetectorError if there is none."""
         if self.model is None:
-            raise DetectorError(f"No detector model given. {MODEL_ORIGINS[self.name]}")
+            raise DetectorError(f"No detector model given. {self.spec.origin}")
         if not self.model.is_file():
-            raise DetectorError(f"No detector model at {self.model}. {MODEL_ORIGINS.get(self.name, '')}".strip())
+            raise DetectorError(f"No detector model at {self.model}. {self.spec.origin}")
         return self.model
 
     def identity(self) -> dict[str, Any]:
@@ -65,23 +84,39 @@ class DetectorSettings:
             "face_threshold": self.threshold,
             "version": DETECTOR_VERSION,
         }
-        if self.model or self.name in MODEL_ORIGINS:
-            identity["model"] = hashlib.sha256(self.model_file().read_bytes()).hexdigest()
+        file = self.model_file() if self.spec.origin else self.glance
+        if file:
+            identity["model"] = hashlib.sha256(file.read_bytes()).hexdigest()
         return identity
 
 
 @dataclass(frozen=True)
+class NetworkFiles:
+    """What a worker verifies and labels faces with, as ONNX files."""
+
+    emotions: Path
+    verifier: Path | None = None
+    """None for detectors whose boxes are not verified."""
+    left_out: int | None = None
+    """Number of the label that is left out, the others being renormalised."""
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
-    """How a worker reads images and finds faces."""
+    """How a worker reads images, finds faces and labels them."""
 
     detector: DetectorSettings = DetectorSettings()
     max_pixels: int = 200_000_000
     """Images with more are not decoded."""
     image_timeout: float = 60.0
     """Seconds after which a worker process gives up an image, and itself: decoders cannot be interrupted."""
+    networks: NetworkFiles | None = None
+    """None: a worker only proposes faces, and one process with a GPU verifies and labels those of all."""
+    crops: bool = False
+    """Whether the crops of the faces are asked for."""
 
     @property
-    def enough(self) -> int:
+    def decode_long_side(self) -> int:
         """Long side, in pixels, beyond which a decoded image gains nothing: twice what the detector sees.
 
         The smallest faces that the detector finds are then still nearly as large as the crops.

@@ -1,33 +1,39 @@
-"""``annotate``: options in, exit code out; and the same for Python, tables out."""
+"""``annotate``: options in, exit code out."""
 
 import logging
-import os
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from batch.settings import THRESHOLDS, DetectorSettings, WorkerSettings
-from batch.tables.snapshot import Annotations, read_annotations
-from jobs.annotation.job import annotation_job
+from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
+from jobs.annotation.job import AnnotationSettings, annotation_job
 from jobs.annotation.run_report import RunReport
 from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
-from jobs.options import UsageError, annotation_settings
+from jobs.notebook import annotate
+from jobs.option_values import UsageError
+from jobs.options import DETECTOR_VARIABLE, LEAST, annotation_settings
+
+__all__ = ["annotate", "app"]
 
 log = logging.getLogger("annotate.job")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-_DETECTOR_VARIABLE = "ANNOTATE_DETECTOR"
 _ROOT_HELP = "Folders of photographs, at any depth; .zip, .tar and .tar.gz files; s3://, gs:// and az:// URLs."
 _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
 
+_INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (repeatable)."
+_EXCLUDE_HELP = "No images whose path, name or folder matches, case and all (repeatable)."
+_SIZE_HELP = "Long side of the image that the detector sees."
+_TIMEOUT_HELP = "Give up an image after this time (with two jobs or more)."
 _THRESHOLD_HELP = (
     "Least probability that a box holds a face.  [default: the detector's own for 95 % precision: "
-    + ", ".join(f"{name} {threshold:g}" for name, threshold in THRESHOLDS.items())
+    + ", ".join(f"{name} {spec.threshold:g}" for name, spec in DETECTORS.items())
     + "]"
 )
 
@@ -40,22 +46,6 @@ class DetectorName(StrEnum):
     YUNET = "yunet"
 
 
-def annotate(*roots: str | Path, **options: Any) -> Annotations:
-    """Do what the command does, from Python, and give the tables: ``annotate("photos", detector="cnn").faces``.
-
-    ``options`` are those of ``annotation_settings``, which are the command's, with underscores. Raises UsageError for
-    a value that makes no sense, and what ``annotation_job`` raises.
-    """
-    for name in ("output", "model", "detector_model", "crops", "draw"):
-        if options.get(name) is not None:
-            options[name] = Path(options[name])
-    options.setdefault("detector", os.environ.get(_DETECTOR_VARIABLE, DetectorSettings.name))
-    settings = annotation_settings([str(root) for root in roots], **options)
-    with RunReport(bar=sys.stderr.isatty()) as report, annotation_job(settings, report) as job:
-        job.run()
-    return read_annotations(settings.output)
-
-
 @app.command(name="annotate")
 def command(
     roots: Annotated[list[str], typer.Argument(metavar="ROOT...", help=_ROOT_HELP)],
@@ -64,15 +54,18 @@ def command(
     ),
     csv: Annotated[bool, typer.Option("--csv", help="Write faces.csv and images.csv as well.")] = False,
     jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", min=1, help="Worker processes.  [default: one per core]")
+        int | None, typer.Option("-j", "--jobs", min=LEAST["jobs"], help="Worker processes.  [default: one per core]")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Faces that the CNN sees at a time.")] = 64,
+    batch_size: Annotated[
+        int, typer.Option(min=LEAST["batch_size"], help="Faces that the CNN sees at a time.")
+    ] = AnnotationSettings.batch_size,
     model: Annotated[Path | None, typer.Option(metavar="FILE", help=_MODEL_HELP)] = None,
     detector: Annotated[
-        DetectorName, typer.Option(envvar=_DETECTOR_VARIABLE, help="How faces are found.")
+        DetectorName, typer.Option(envvar=DETECTOR_VARIABLE, help="How faces are found.")
     ] = DetectorName.CASCADE,
     detect_size: Annotated[
-        int, typer.Option(min=64, metavar="PIXELS", help="Long side of the image that the detector sees.")
+        int,
+        typer.Option(min=LEAST["detect_size"], metavar="PIXELS", help=_SIZE_HELP),
     ] = DetectorSettings.detect_size,
     detector_model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The ONNX file of --detector yunet, or another one for cnn.")
@@ -91,20 +84,21 @@ def command(
     without_neutral: Annotated[
         bool, typer.Option("--without-neutral", help="The six universal emotions alone, renormalised.")
     ] = False,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only images whose path or name matches (repeatable).")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="No images whose path or name matches (repeatable).")
-    ] = None,
+    include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help=_INCLUDE_HELP)] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help=_EXCLUDE_HELP)] = None,
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Walk into folders that are symbolic links.")
     ] = False,
     max_pixels: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images with more pixels are not decoded.")
+        int, typer.Option(min=LEAST["max_pixels"], metavar="N", help="Images with more pixels are not decoded.")
     ] = WorkerSettings.max_pixels,
     image_timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Give up an image after this time (with two jobs or more).")
+        float,
+        typer.Option(
+            min=LEAST["image_timeout"],
+            metavar="SECONDS",
+            help="Give up an image after this time (with two jobs or more).",
+        ),
     ] = WorkerSettings.image_timeout,
     shard: Annotated[
         str | None,
@@ -114,7 +108,7 @@ def command(
         str | None, typer.Option(metavar="ADDRESS", help="Work on the Dask cluster with that scheduler, not here.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Annotate at most N images in this run.")
+        int | None, typer.Option(min=LEAST["limit"], metavar="N", help="Annotate at most N images in this run.")
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try the failed images again.")] = False,
     rescan: Annotated[bool, typer.Option("--rescan", help="Annotate all images anew.")] = False,
@@ -167,15 +161,31 @@ def command(
             prune=prune,
         )
     except UsageError as error:
-        raise typer.BadParameter(str(error), param_hint=error.option) from error
+        raise typer.BadParameter(error.message, param_hint=error.option) from error
     report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
     with exit_codes(), report, annotation_job(settings, report, dry_run) as job:
         if dry_run:
             job.preview()
             return
         job.run()
-    report.log_summary()
-    log.info("tables: %s", output.absolute())
+    if report.images:
+        report.log_summary()
+    _say_tables(job.rows, output.absolute(), report.failed)
     if strict and (report.failed or job.plan.unlistable):
         log.error("%d images of this run could not be read (--strict)", report.failed)
         raise typer.Exit(FAILED_IMAGES)
+
+
+def _say_tables(rows: dict[str, int] | None, output: Path, failed: int) -> None:
+    """Say what the tables hold now, where what failed is listed, and what to type next."""
+    if rows is None:
+        log.info("tables: %s", output)
+        return
+    log.info("the tables in %s hold %d images and %d faces", output, *rows.values(), extra={"fields": {"rows": rows}})
+    if failed:
+        log.info("%d images of this run failed: see status and error in %s", failed, output / "images.parquet")
+    log.info("a page to look at: annotate-report %s", shlex.quote(str(output)))
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate")

@@ -1,15 +1,23 @@
 """Which error ends a command with which exit code."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import typer
 
-from batch.errors import ClusterError, DetectorError, OutputError, OutputHeld, RootError, UnreadError, WorkersError
-from jobs.log import printable
+from batch.errors import (
+    ClusterError,
+    DetectorError,
+    NetworkError,
+    OutputError,
+    OutputHeld,
+    RootError,
+    UnreadError,
+    WorkersError,
+)
+from jobs.log import say_end
 from model.errors import DataError, DeviceError, ModelError, TrainingError
 
 FAILED_IMAGES, HELD, CANNOT_GO_ON, INTERRUPTED, TERMINATED = 3, 4, 5, 130, 143
@@ -23,6 +31,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
             OutputError,
             ClusterError,
             DetectorError,
+            NetworkError,
             ModelError,
             DataError,
             TrainingError,
@@ -51,11 +60,11 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
     try:
         yield
     except tuple(_EXIT_CODES) as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
+        say_end(f"error: {error}", _EXIT_CODES[type(error)])
         raise typer.Exit(_EXIT_CODES[type(error)]) from error
     except KeyboardInterrupt as error:
-        print(f"interrupted: {kept}", file=sys.stderr)
+        say_end(f"interrupted: {kept}", INTERRUPTED)
         raise typer.Exit(INTERRUPTED) from error
     except Terminated as error:
-        print(f"terminated: {kept}", file=sys.stderr)
+        say_end(f"terminated: {kept}", TERMINATED)
         raise typer.Exit(TERMINATED) from error

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from model.evaluation.predictions import Predictions
 
 log = logging.getLogger("annotate.evaluate")
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders, fer2013.csv, or a table of path and label, with or without x, y, "
@@ -147,3 +147,7 @@ def _write(
     write_atomically(output / "metrics.json", lambda unfinished: unfinished.write_text(text, "utf-8"))
     write_atomically(output / "table.md", lambda unfinished: unfinished.write_text(table, "utf-8"))
     log.info("wrote %s", output.absolute())
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate-evaluate")

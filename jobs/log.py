@@ -4,9 +4,12 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import version
+from typing import TextIO
 
 import typer
 
@@ -46,6 +49,51 @@ def start_logging(form: LogFormat, quiet: bool = False) -> None:
     root.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
+def say_end(text: str, exit_code: int) -> None:
+    """Say on stderr how a command ended, in the form of the log lines."""
+    root = logging.getLogger("annotate")
+    if any(isinstance(handler.formatter, _JsonFormatter) for handler in root.handlers):
+        root.error(text, extra={"fields": {"exit": exit_code}})
+    else:
+        print(printable(text), file=sys.stderr)  # noqa: T201 - a message for a person
+
+
+@contextmanager
+def lines_shown(stream: TextIO | None) -> Iterator[None]:
+    """Show what a run says on ``stream``, if there is one and the program does not see to that itself."""
+    root = logging.getLogger("annotate")
+    if stream is None or root.handlers:
+        yield
+        return
+    level, propagate = root.level, root.propagate
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_TextFormatter("%(message)s"))
+    root.addHandler(handler)
+    root.propagate = False
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        root.propagate = propagate
+
+
+@contextmanager
+def native_libraries_silenced(wanted: bool) -> Iterator[None]:
+    """Send what C and C++ code prints to stderr nowhere for a while, where Python's own stderr leads elsewhere."""
+    if not wanted:
+        yield
+        return
+    native = os.dup(2)
+    _lead_nowhere(2)
+    try:
+        yield
+    finally:
+        os.dup2(native, 2)
+        os.close(native)
+
+
 def silence_native_libraries() -> None:
     """Send what C and C++ code prints to stderr nowhere, and keep Python's own stderr.
 
@@ -55,8 +103,12 @@ def silence_native_libraries() -> None:
     """
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    _lead_nowhere(2)
+
+
+def _lead_nowhere(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 

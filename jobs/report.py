@@ -27,10 +27,15 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: emotions overall, by folder and over time, faces, failed images, the run.
 
-    It needs neither network nor script. Exit codes: 0 done, 2 wrong usage, 5 cannot go on.
+    It needs no network, and a script, its own, only to filter and to sort. Exit codes: 0 done, 2 wrong usage, 5 cannot
+    go on.
     """
     with exit_codes():
         from jobs.report_page.page import render
 
-        page = render(annotations, anonymous)
+        page = render(annotations, anonymous, output)
         write_durably(output, lambda file: file.write(page.encode()))
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate-report")

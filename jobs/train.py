@@ -13,13 +13,15 @@ from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 
 log = logging.getLogger("annotate.train")
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders (with or without train, val and test above them), fer2013.csv "
     "(compressed or not), or a CSV or Parquet table of path and label. Further columns: x, y, width and height of the "
-    "face in the photograph, part, and source, if the table holds several data sets. Several are learned together."
+    "face in the photograph, part, and source, if the table holds several data sets. Or corrections: a JSON export of "
+    "Label Studio, a COCO file, or a CSV of root, path, face and label. Several are learned together."
 )
+_ANNOTATIONS_HELP = "The output of annotate whose faces the corrections number, or whose photographs they name."
 _LABELS_HELP = "Classes of the data if they are not the emotions, in the order of the output's columns."
 _TEACHER_HELP = "Learn half of the labels from this model's answers on the training images (repeatable)."
 _SHARE_HELP = "How much the votes count in what is learned of FER2013's rows; the rest are its own labels."
@@ -42,6 +44,7 @@ def emotions(
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: ten crowd votes for each row.")
     ] = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="DIR", help=_ANNOTATIONS_HELP)] = None,
     labels: Annotated[str | None, typer.Option(metavar="A,B,C", help=_LABELS_HELP)] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="Model to write; NAME.json comes beside it.")
@@ -97,7 +100,8 @@ def emotions(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard")
+        require_training_packages("matplotlib", "tensorboard", "tf2onnx")
+        from jobs.corrections.reader import as_tables
         from jobs.training.face_cuts import cut_face
         from model.bundle import EMOTION_MODEL
         from model.emotions.training import EmotionTraining, preview_variants, train_emotions
@@ -115,7 +119,7 @@ def emotions(
             seed=seed,
         )
         job = EmotionTraining(
-            tuple(data),
+            as_tables(data, annotations, output),
             votes,
             output,
             settings,
@@ -154,11 +158,12 @@ def face_verifier(
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
     """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces."""
+    silence_native_libraries()
     start_logging(log_format)
     with exit_codes():
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "onnx")
+        require_training_packages("matplotlib", "tf2onnx")
         from jobs.training.faces import FaceTraining, train_faces
         from model.training.batches import TrainingSettings
 
@@ -205,7 +210,7 @@ def detector(
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 
-        require_training_packages("matplotlib", "tensorboard", "onnx")
+        require_training_packages("matplotlib", "tensorboard")
         from jobs.training.detector import DetectorJob, train_face_detector
         from model.detector.training import DetectorTraining
 
@@ -259,3 +264,7 @@ def _parse_weights(texts: list[str]) -> dict[str, float]:
             hint = f"expected NAME=W with a positive number, received {text!r}"
             raise typer.BadParameter(hint, param_hint="--weight")
     return weights
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate-train")

@@ -1,4 +1,4 @@
-"""A model on disk: one ``.keras`` file and a ``.json`` beside it with the labels."""
+"""A model on disk: a ``.keras`` file, beside it the same network as ``.onnx``, and a ``.json`` with the labels."""
 
 import hashlib
 import json
@@ -17,8 +17,6 @@ EMOTION_MODEL = SHIPPED / "emotions.keras"
 FACE_MODEL = SHIPPED / "faces.keras"
 GLANCE_MODEL = FACE_MODEL.with_suffix(".glance.onnx")
 DETECTOR_MODEL = SHIPPED / "detector.onnx"
-SHIPPED_DETECTORS = {"cascade": GLANCE_MODEL, "cnn": DETECTOR_MODEL}
-"""What detectors need of ours, by their names."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,8 @@ class ModelCard:
     path: Path
     labels: tuple[str, ...]
     sha256: str
+    onnx: Path | None
+    """The same network for ONNX Runtime, if it is there and was written of this very file."""
 
     def facts(self) -> dict[str, Any]:
         """All that the JSON says: figures, settings, what it was trained on."""
@@ -45,14 +45,23 @@ def read_card(path: Path) -> ModelCard:
         if not file.is_file():
             raise ModelError(f"No {what} at {file}. A model is NAME.keras with NAME.json beside it.")
     try:
-        labels = json.loads(beside.read_text("utf-8"))["labels"]
+        facts = json.loads(beside.read_text("utf-8"))
+        labels = facts["labels"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f'{beside}: expected JSON with a list "labels", such as {{"labels": ["joy", …]}}.') from error
     if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
         raise ModelError(f"{beside}: expected a list of names as labels, received {labels!r}.")
     if len(labels) < 2 or len(set(labels)) != len(labels):
         raise ModelError(f"{beside}: expected at least two different labels, received {labels!r}.")
-    return ModelCard(path, tuple(labels), hashlib.sha256(path.read_bytes()).hexdigest())
+    sha256, onnx = fingerprint(path), path.with_suffix(".onnx")
+    exported = facts.get("onnx")
+    of_this = onnx.is_file() and isinstance(exported, dict) and exported.get("of") == sha256
+    return ModelCard(path, tuple(labels), sha256, onnx if of_this else None)
+
+
+def fingerprint(file: Path) -> str:
+    """A file's SHA-256."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def load_network(card: ModelCard) -> Any:
@@ -96,9 +105,22 @@ def _check_probabilities(network: Any, path: Path) -> None:
         )
 
 
-def save_bundle(network: Any, path: Path, labels: tuple[str, ...], facts: dict[str, Any]) -> None:
-    """Write ``path`` (.keras) and its .json with the labels and ``facts``, each atomically."""
+def save_bundle(network: Any, path: Path, labels: tuple[str, ...], facts: dict[str, Any], crops: np.ndarray) -> None:
+    """Write ``path`` (.keras), the same as .onnx, and a .json with the labels and ``facts``, each atomically.
+
+    The .json notes how far the two networks differ on crops (N, 48, 48) uint8; raises ModelError if they do.
+    """
+    from model.export import export_onnx
+
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, network.save)
-    text = json.dumps({"labels": list(labels), **facts}, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path.with_suffix(".json"), lambda unfinished: unfinished.write_text(text, "utf-8"))
+    facts = {"labels": list(labels), **facts}
+    write_json(path.with_suffix(".json"), facts)  # whole without the .onnx, if that should fail
+    onnx = export_onnx(path, labels, path.with_suffix(".onnx"), crops)
+    write_json(path.with_suffix(".json"), facts | {"onnx": onnx})
+
+
+def write_json(file: Path, facts: dict[str, Any]) -> None:
+    """Write what is known of a model, atomically."""
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(file, lambda unfinished: unfinished.write_text(text, "utf-8"))

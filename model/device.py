@@ -1,8 +1,19 @@
 """Which device computes. The one file that knows what a single backend needs."""
 
 import os
+from pathlib import Path
 
 from model.errors import DeviceError
+
+_NODES = ("nvidia[0-9]*", "kfd", "dxg")
+"""Files of /dev that the drivers of NVIDIA, of AMD, and of Windows' Linux have where there is a GPU."""
+
+
+def gpu_in_sight() -> bool:
+    """Whether there may be a GPU, by its driver and not by Keras, which takes seconds to import."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    return any(any(Path("/dev").glob(node)) for node in _NODES)
 
 
 def choose_device(wanted: str) -> str:

@@ -1,96 +1,95 @@
-"""Write a convolutional network as ONNX, which OpenCV runs without Keras. Needs onnx, of the extra ``train``."""
+"""A classifier as ONNX, which workers run without Keras: ``python -m model.export NAME.keras FACES`` by hand.
 
+Keras' own export writes it, with tf2onnx, which knows TensorFlow alone. So that happens in a process of its own,
+whatever backend there is here, and a run of ``annotate`` in need of it does not grow by Keras.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import keras
 import numpy as np
-import onnx
-from keras import layers
-from onnx import TensorProto, helper, numpy_helper
 
+from model.bundle import ModelCard, fingerprint, load_network, read_card, write_json
 from model.errors import ModelError
 from model.files import write_atomically
 
-_OPSET, _IR = 13, 8
-"""Versions of the operators and of the file's form, old enough for OpenCV 4.12."""
-_PADDINGS = {"same": "SAME_UPPER", "valid": "VALID"}
+_CLOSE = 1e-4
+"""How much a probability may differ at most."""
+_CROPS = 512
+_PATIENCE = 600
+"""Seconds that a process has to write a file."""
 
 
-def export_onnx(network: keras.Model, file: Path) -> None:
-    """Write a functional network, pixels (N, height, width, 1) -> maps (N, rows, columns, channels), as ONNX.
+def can_export() -> bool:
+    """Whether the packages of the extra ``train`` are there that it takes."""
+    return find_spec("tf2onnx") is not None
 
-    The file takes (N, 1, height, width) of any size that the network takes, and its outputs, named as the layers that
-    give them, have the channels first. Raises ModelError for a layer that has no translation here.
+
+def export_onnx(keras_file: Path, labels: tuple[str, ...], file: Path, crops: np.ndarray) -> dict[str, Any]:
+    """Write the network of ``keras_file`` as ONNX and compare the two on crops (N, 48, 48) uint8.
+
+    Gives what is noted of it beside the labels. Raises ModelError if Keras or ONNX Runtime cannot, or they differ.
     """
-    graph = _Graph()
-    for layer in network.layers[1:]:
-        graph.add(layer)
-    inputs = [_tensor(network.input, network.input.name)]
-    outputs = [_tensor(tensor, name) for tensor, name in zip(network.outputs, network.output_names, strict=True)]
-    nodes = helper.make_graph(graph.nodes, network.name, inputs, outputs, graph.weights)
-    model = helper.make_model(nodes, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
-    onnx.checker.check_model(model)
-    write_atomically(file, lambda unfinished: onnx.save(model, str(unfinished)))
+    with TemporaryDirectory() as folder:
+        drawn = Path(folder, "crops.npy")
+        np.save(drawn, crops[:_CROPS])
+        unfinished = Path(folder, "network.onnx")
+        arguments = (str(keras_file), json.dumps(labels), str(unfinished), str(drawn))
+        environment = {
+            "KERAS_BACKEND": "tensorflow",
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        command = [sys.executable, "-c", "from model.export import _export; _export()", *arguments]
+        try:
+            done = subprocess.run(  # noqa: S603 - this very module
+                command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=_PATIENCE
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ModelError(f"{keras_file} cannot be written as ONNX within {_PATIENCE} seconds.") from error
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise ModelError(f"{keras_file} cannot be written as ONNX: {reason}")
+        content = unfinished.read_bytes()
+        difference = float(done.stdout.split()[-1])
+    if not difference <= _CLOSE:
+        raise ModelError(f"{keras_file} as ONNX differs by {difference:.2g} from what Keras answers.")
+    write_atomically(file, lambda new: new.write_bytes(content))
+    return {"of": fingerprint(keras_file), "crops": min(len(crops), _CROPS), "largest_difference": difference}
 
 
-class _Graph:
-    """Nodes and weights, in the order of the layers; a layer's output has its name."""
+def _export() -> None:
+    """What the process of its own does; prints the largest difference."""
+    import onnxruntime
 
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[TensorProto] = []
+    from model.layers import without_normalisation
 
-    def add(self, layer: keras.Layer) -> None:
-        """Translate a layer that is called once."""
-        tensors = layer.input if isinstance(layer.input, list) else [layer.input]
-        inputs = [_source(tensor) for tensor in tensors]
-        match layer:
-            case layers.DepthwiseConv2D():
-                kernel, *bias = layer.get_weights()
-                self._convolve(layer, inputs, kernel.transpose(2, 3, 0, 1), bias, groups=kernel.shape[2])
-            case layers.Conv2D():
-                kernel, *bias = layer.get_weights()
-                self._convolve(layer, inputs, kernel.transpose(3, 2, 0, 1), bias, groups=1)
-            case layers.Rescaling():
-                scaled = f"{layer.name}_scaled"
-                self._node("Mul", [*inputs, self._weight(f"{layer.name}_scale", layer.scale)], scaled)
-                self._node("Add", [scaled, self._weight(f"{layer.name}_offset", layer.offset)], layer.name)
-            case layers.UpSampling2D():
-                factors = self._weight(f"{layer.name}_factors", (1, 1, *layer.size))
-                modes = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-                self._node("Resize", [*inputs, "", factors], layer.name, **modes)
-            case layers.Concatenate():
-                self._node("Concat", inputs, layer.name, axis=1)
-            case layers.Add():
-                self._node("Add", inputs, layer.name)
-            case layers.Identity():
-                self._node("Identity", inputs, layer.name)
-            case layers.Activation() if layer.activation is keras.activations.relu:
-                self._node("Relu", inputs, layer.name)
-            case _:
-                raise ModelError(f"{layer.name}: a layer {type(layer).__name__} cannot be written as ONNX.")
-
-    def _convolve(self, layer: Any, inputs: list[str], kernel: np.ndarray, bias: list[np.ndarray], groups: int) -> None:
-        names = [self._weight(f"{layer.name}_kernel", kernel)]
-        names += [self._weight(f"{layer.name}_bias", values) for values in bias]
-        attributes = {"kernel_shape": kernel.shape[2:], "strides": layer.strides, "group": groups}
-        self._node("Conv", [*inputs, *names], layer.name, auto_pad=_PADDINGS[layer.padding], **attributes)
-
-    def _weight(self, name: str, values: Any) -> str:
-        self.weights.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
-        return name
-
-    def _node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+    keras_file, labels, file, drawn = sys.argv[1:]
+    network = without_normalisation(load_network(ModelCard(Path(keras_file), tuple(json.loads(labels)), "", None)))
+    pixels = np.load(drawn)[..., None].astype("float32")
+    expected = np.asarray(network(pixels))  # Keras exports what has been called
+    network.export(file, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    [answers] = session.run(None, {session.get_inputs()[0].name: pixels})
+    sys.stdout.write(f"\n{np.abs(answers - expected).max()}\n")
 
 
-def _source(tensor: Any) -> str:
-    """The name of the layer that a Keras tensor comes from."""
-    return str(tensor._keras_history.operation.name)
+def export_beside(keras_file: Path, crops: np.ndarray) -> None:
+    """Write NAME.onnx beside NAME.keras, and note it in NAME.json; raises ModelError."""
+    card, beside = read_card(keras_file), keras_file.with_suffix(".json")
+    facts = export_onnx(keras_file, card.labels, keras_file.with_suffix(".onnx"), crops)
+    write_json(beside, json.loads(beside.read_text("utf-8")) | {"onnx": facts})
 
 
-def _tensor(tensor: Any, name: str) -> onnx.ValueInfoProto:
-    batch, height, width, channels = tensor.shape
-    shape = [batch or "N", channels, height or f"{name}_height", width or f"{name}_width"]
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+if __name__ == "__main__":
+    from model.data.datasets import read_sets
+
+    [faces] = read_sets([Path(sys.argv[2])])
+    export_beside(Path(sys.argv[1]), next(reversed(faces.parts.values())).crops)

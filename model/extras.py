@@ -1,5 +1,8 @@
 """Packages that only some commands need."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from model.errors import TrainingError
@@ -12,3 +15,16 @@ def require_training_packages(*names: str) -> None:
         raise TrainingError(
             f"{' and '.join(missing)} cannot be imported. Install the extra: pip install 'emotion-annotate[train]'"
         )
+
+
+@contextmanager
+def without_matplotlib() -> Iterator[None]:
+    """Let Keras, if it is imported within, do without Matplotlib, whose import makes folders in a person's home."""
+    hidden = "matplotlib" not in sys.modules
+    if hidden:
+        sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["matplotlib"]

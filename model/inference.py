@@ -29,10 +29,3 @@ class Classifier:
         pixels = np.zeros((self.batch_size, CROP_SIZE, CROP_SIZE, 1), np.float32)
         pixels[: len(crops), ..., 0] = crops
         return np.asarray(self._network.predict_on_batch(pixels))[: len(crops)]
-
-
-def without_label(probabilities: np.ndarray, labels: tuple[str, ...], label: str) -> np.ndarray:
-    """Leave one label out of probabilities (N, labels) and renormalise -> (N, labels - 1)."""
-    rest = np.delete(probabilities, labels.index(label), axis=1)
-    total = rest.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(rest, total, out=np.full_like(rest, 1 / rest.shape[1]), where=total > 0))

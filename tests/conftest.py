@@ -13,8 +13,16 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 from jobs.annotation.job import AnnotationSettings, annotation_job
 from jobs.annotation.run_report import RunReport
+from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL
+
+WORKER = WorkerSettings(
+    DetectorSettings(glance=GLANCE_MODEL),
+    networks=NetworkFiles(EMOTION_MODEL.with_suffix(".onnx"), FACE_MODEL.with_suffix(".onnx")),
+)
+"""A worker that labels the faces, with what ships."""
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

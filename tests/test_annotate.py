@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -59,18 +60,37 @@ def test_folder_in_tables_out(photos: Path, tmp_path: Path, command: Run) -> Non
 
 
 def test_nothing_new_touches_nothing_and_needs_no_keras(photos: Path, tmp_path: Path) -> None:
-    """A second run leaves every file as it is, and imports neither Keras nor TensorFlow nor OpenCV."""
+    """A second run leaves every file as it is, and imports neither networks' packages nor OpenCV."""
     output = tmp_path / "out"
     annotate_here(photos, output)
     before = state(output)
-    heavy = "{'keras', 'tensorflow', 'cv2'}"
-    probe = f"import sys; from jobs.annotate import app\ntry: app()\nfinally: print(sorted({heavy} & set(sys.modules)))"
-    command = [*annotate_command()[:2], probe, str(photos), "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    assert modules_after("from jobs.annotate import app; app()", photos, "-o", output) == []
     assert {name: facts for name, facts in state(output).items() if name != ".lock"} == {
         name: facts for name, facts in before.items() if name != ".lock"
     }
+
+
+def modules_after(program: str, *arguments: object) -> list[str]:
+    """Which of the heavy packages a program has imported at its end."""
+    heavy = "{'keras', 'tensorflow', 'cv2', 'onnxruntime'}"
+    probe = f"import sys\ntry:\n    {program}\nfinally: print(*sorted({heavy} & set(sys.modules)))"
+    command = [sys.executable, "-c", probe, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_on_a_cpu_nobody_imports_keras(photos: Path, tmp_path: Path) -> None:
+    """The leading process imports none of the networks' packages, a worker OpenCV and ONNX Runtime."""
+    leading = modules_after("from jobs.annotate import app; app()", photos, "-o", tmp_path / "out", "-j", 2)
+    assert (leading, len(tables(tmp_path / "out")[1])) == ([], 2)
+    worker = (
+        "from conftest import WORKER; from batch.outcome import Found, Key;"
+        "from batch.workers.worker import annotate_image;"
+        "assert annotate_image(Found(Key(sys.argv[1], 'astronaut.jpg'), 1, 1), WORKER).faces"
+    )
+    sys_path = f"sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    assert modules_after(sys_path + worker, photos) == ["cv2", "onnxruntime"]
 
 
 def test_incremental_runs(photos: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Run, annotate_here, assert_same_rows, astronaut, noise, tables
+from conftest import WORKER, Run, annotate_here, assert_same_rows, astronaut, noise, tables
 from PIL import Image
 
 from batch.errors import RootError
@@ -22,7 +22,6 @@ from batch.roots.members import Members
 from batch.roots.tar_members import TarMembers
 from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import ZipMembers
-from batch.settings import WorkerSettings
 from batch.workers.worker import annotate_chunk
 
 KINDS = ("zip", "tar", "tar.gz")
@@ -65,7 +64,7 @@ def members(archive: Path) -> Members:
 
 def statuses(archive: Path) -> dict[str, tuple[Status, str | None]]:
     chunk = list(open_root(archive).images(WalkSettings()))
-    return {one.found.key.path: (one.status, one.error) for one in annotate_chunk(chunk, WorkerSettings())}
+    return {one.found.key.path: (one.status, one.error) for one in annotate_chunk(chunk, WORKER)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -307,14 +306,14 @@ def test_an_archive_that_vanishes_or_is_replaced_under_the_run(photos: Path, tmp
     """Gone, it ends the run; replaced, what is no longer in it is unreadable; the file kept open misleads nobody."""
     archive = pack(photos, tmp_path / "photos.tar")
     chunk = [Found(Key(str(archive), name), 1, 1) for name in ("astronaut.jpg", "deep/mirrored.png")]
-    assert [one.status for one in annotate_chunk(chunk, WorkerSettings())] == [Status.OK, Status.OK]
+    assert [one.status for one in annotate_chunk(chunk, WORKER)] == [Status.OK, Status.OK]
     (photos / "astronaut.jpg").unlink()
     pack(photos, tmp_path / "new.tar").replace(archive)
-    gone, there = annotate_chunk(chunk, WorkerSettings())
+    gone, there = annotate_chunk(chunk, WORKER)
     assert (gone.status, "vanished" in str(gone.error), there.status) == (Status.UNREADABLE, True, Status.OK)
     archive.unlink()
     with pytest.raises(RootError, match="No such root"):
-        annotate_chunk(chunk, WorkerSettings())
+        annotate_chunk(chunk, WORKER)
 
 
 def test_crops_copies_and_report_of_an_archive(photos: Path, tmp_path: Path) -> None:
@@ -367,5 +366,5 @@ def test_random_damage_is_a_root_error_or_rows(kind: str, tmp_path: Path) -> Non
         except RootError:
             refused += 1
             continue
-        rows += len(annotate_chunk(found, WorkerSettings()))
+        rows += len(annotate_chunk(found, WORKER))
     assert refused and (rows or kind == "tar.gz")  # of which one bit is enough

@@ -3,11 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from conftest import Run, annotate_here, tables
+import pytest
+from conftest import Run, annotate_here, astronaut, tables
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from batch.detection.crop import crop_faces
+from batch.pictures.crop_files import flat_name
+from jobs.annotation.job import AnnotationJob
 from model.data.datasets import read_sets
+from model.labels import EMOTIONS
 
 
 def test_crops_are_sorted_by_emotion_and_can_be_trained_on(photos: Path, tmp_path: Path) -> None:
@@ -15,18 +21,64 @@ def test_crops_are_sorted_by_emotion_and_can_be_trained_on(photos: Path, tmp_pat
     sorted_by_hand = tmp_path / "crops"
     annotate_here(photos, tmp_path / "out", crops=sorted_by_hand)
     _, faces = tables(tmp_path / "out")
-    named = [sorted_by_hand / row.emotion / f"{row.path}.{row.face}.png" for row in faces.itertuples()]
+    flat = faces["path"].str.replace("/", "__") + "." + faces["face"].astype(str) + ".png"
+    named = [sorted_by_hand / emotion / name for emotion, name in zip(faces["emotion"], flat, strict=True)]
     assert len(named) >= 2
     assert sorted(sorted_by_hand.rglob("*.png")) == sorted(named)
+    assert {folder.name for folder in sorted_by_hand.iterdir()} == set(EMOTIONS), "also the empty ones"
     (crops,) = read_sets([sorted_by_hand])[0].parts.values()
     assert sorted(crops.labels[i] for i in crops.truth["emotion"]) == sorted(faces["emotion"])
-    assert np.asarray(Image.open(named[0])).shape == (48, 48)
-    moved = sorted_by_hand / "fear" / named[0].relative_to(sorted_by_hand / faces["emotion"].iloc[0])
-    moved.parent.mkdir(parents=True)
-    named[0].replace(moved)
+    for place in ("fear", "not sure"):
+        (sorted_by_hand / place).mkdir(exist_ok=True)
+    moved = [sorted_by_hand / place / file.name for place, file in zip(("fear", "not sure"), named, strict=False)]
+    for old, new in zip(named, moved, strict=False):
+        old.replace(new)
     annotate_here(photos, tmp_path / "out", crops=sorted_by_hand, rescan=True)
-    assert moved.exists() and not named[0].exists()
-    assert len(list(sorted_by_hand.rglob("*.png"))) == len(named)
+    assert sorted(sorted_by_hand.rglob("*.png")) == sorted([*moved, *named[len(moved) :]])
+
+
+def test_crops_are_the_faces_in_colour(tmp_path: Path) -> None:
+    """A crop is the square that the CNN sees, as large as the photograph gives, 256 pixels at most."""
+    (tmp_path / "photos").mkdir()
+    for side in (512, 3000):
+        astronaut().resize((side, side)).save(tmp_path / "photos" / f"{side}.jpg", quality=95)
+    annotate_here(tmp_path / "photos", tmp_path / "out", crops=tmp_path / "crops")
+    _, faces = tables(tmp_path / "out")
+    for row in faces.itertuples():
+        crop = Image.open(tmp_path / "crops" / row.emotion / f"{row.path}.0.png")
+        assert crop.size == (min(256, max(row.width, row.height)),) * 2
+        gray = np.asarray(Image.open(tmp_path / "photos" / row.path).convert("L"))
+        seen = crop_faces(gray, np.array([[row.x, row.y, row.width, row.height]]))[0]
+        assert np.corrcoef(seen.ravel(), np.asarray(crop.convert("L").resize((48, 48))).ravel())[0, 1] > 0.98
+        assert np.ptp(np.asarray(crop), axis=2).max() > 50
+
+
+def test_known_images_have_crops_without_being_detected_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for crops and copies later, the job cuts and draws what its tables say: it detects nothing."""
+    annotate_here(photos, tmp_path / "out")
+    monkeypatch.setattr(
+        AnnotationJob, "_annotated", lambda job, _: iter(() if not list(job.plan) else pytest.fail("detects"))
+    )
+    annotate_here(photos, tmp_path / "out", crops=tmp_path / "crops", draw=tmp_path / "drawn")
+    images, faces = tables(tmp_path / "out")
+    assert len(list((tmp_path / "crops").rglob("*.png"))) == len(faces)
+    drawn = [file for file in (tmp_path / "drawn").rglob("*") if file.is_file()]
+    assert len(drawn) == images["status"].isin(["ok", "no_face"]).sum()
+    before = {file: file.stat().st_mtime_ns for file in drawn}
+    annotate_here(photos, tmp_path / "out", crops=tmp_path / "crops", draw=tmp_path / "drawn")
+    assert before == {file: file.stat().st_mtime_ns for file in drawn}, "what is there is not made again"
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "a__b", "b", "__", "写" * 80]), min_size=1, max_size=5), unique_by=tuple)
+)
+def test_flat_names_stay_apart(paths: list[list[str]]) -> None:
+    """No two paths have the same flat name, and each is short enough for a disk."""
+    names = [flat_name(Path(*parts)) for parts in paths]
+    assert len(set(names)) == len(names)
+    assert all(len(name.encode("utf-8", "surrogateescape")) <= 240 and "/" not in name for name in names)
 
 
 def test_two_roots_do_not_mix(photos: Path, tmp_path: Path) -> None:
@@ -35,8 +87,8 @@ def test_two_roots_do_not_mix(photos: Path, tmp_path: Path) -> None:
     other.mkdir()
     (other / "astronaut.jpg").write_bytes((tmp_path / "one" / "astronaut.jpg").read_bytes())
     annotate_here(tmp_path / "one", tmp_path / "out", roots=(tmp_path / "one", other), crops=tmp_path / "crops")
-    crops = (tmp_path / "crops").rglob("astronaut.jpg.0.png")
-    assert sorted(crop.parent.name for crop in crops) == ["one", "two"]
+    crops = (tmp_path / "crops").rglob("*astronaut.jpg.0.png")
+    assert sorted(crop.name for crop in crops) == ["one__astronaut.jpg.0.png", "two__astronaut.jpg.0.png"]
 
 
 def test_crops_within_a_root_are_wrong_usage(photos: Path, tmp_path: Path, command: Run) -> None:
@@ -44,11 +96,3 @@ def test_crops_within_a_root_are_wrong_usage(photos: Path, tmp_path: Path, comma
     done = command(photos, "-o", tmp_path / "out", "--crops", photos / "crops")
     assert (done.returncode, "lie within" in done.stderr) == (2, True)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_run_without_new_images_says_that_there_are_no_crops(photos: Path, tmp_path: Path, command: Run) -> None:
-    """Asked for crops of images that are all known, the job says how to get them."""
-    command(photos, "-o", tmp_path / "out")
-    done = command(photos, "-o", tmp_path / "out", "--crops", tmp_path / "crops")
-    assert (done.returncode, "--rescan" in done.stderr) == (0, True)
-    assert len(pd.read_parquet(tmp_path / "out" / "faces.parquet")) >= 2

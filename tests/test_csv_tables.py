@@ -1,6 +1,7 @@
 """CSV that a spreadsheet can open."""
 
 import csv
+import io
 import tempfile
 from pathlib import Path
 
@@ -35,3 +36,18 @@ def test_every_name_survives(names: list[str]) -> None:
         with file.open(newline="", encoding="utf-8") as stream:
             cells = [row["path"] for row in csv.DictReader(stream)]
     assert [cell.removeprefix("'") for cell in cells] == names
+
+
+def test_integers_stay_integers_where_one_is_missing() -> None:
+    """The width of an image is written without a decimal point, also beside one that could not be read."""
+    known = dict.fromkeys(IMAGES.names) | {
+        "root": "/r",
+        "path": "a",
+        "status": "ok",
+        "width": 4032,
+        "size_bytes": 2**60 + 1,
+    }
+    written = io.BytesIO()
+    write_csv(pa.Table.from_pylist([known, known | {"path": "b", "width": None}], IMAGES), written)
+    rows = list(csv.DictReader(io.StringIO(written.getvalue().decode())))
+    assert [(row["width"], row["size_bytes"]) for row in rows] == [("4032", str(2**60 + 1)), ("", str(2**60 + 1))]

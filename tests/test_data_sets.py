@@ -10,7 +10,6 @@ from drawn_faces import draw_crops
 
 from batch.detection.crop import crop_faces
 from batch.images.decode import read_photograph
-from batch.outcome import Box
 from jobs.training.face_cuts import cut_face
 from model.data.crops import LabelledCrops, hard_labelled
 from model.data.datasets import DataSet, read_sets
@@ -26,6 +25,7 @@ from model.training.batches import (
     logit_shift,
     shows,
 )
+from model.training.loop import shifted_cross_entropy
 
 LABELS = ("joy", "anger")
 
@@ -49,7 +49,7 @@ def test_a_table_with_boxes_is_cut_as_annotate_cuts(tmp_path: Path) -> None:
     one, two = read_sets([tmp_path / "faces.csv"], cut=cut_face)
     assert [(each.name, *each.parts) for each in (one, two)] == [("one", "all"), ("two", "all")]
     gray = read_photograph(tmp_path / "a.png", 10**9, 10**5).gray
-    expected = crop_faces(gray, [Box(170, 65, 110, 110, 1), Box(2, 400, 105, 111, 1)])
+    expected = crop_faces(gray, np.array([[170, 65, 110, 110], [2, 400, 105, 111]]))
     found = [each.parts["all"] for each in (one, two)]
     assert np.array_equal(np.concatenate([crops.crops for crops in found]), expected)
     assert found[0].images.shape == (1, 72, 72)
@@ -112,13 +112,27 @@ def test_every_variant_has_its_turn() -> None:
 def test_each_set_is_shifted_by_its_own_prior() -> None:
     """Beside a row's target stands its set's shift: strength times log prior, and a label that is absent leaves."""
     even, uneven = training_set(8, 8), training_set(12, 4)
-    none = TrainingSet("none", crops_of(8, 0), crops_of(8, 0))
+    joy = hard_labelled(draw_crops("joy", 8), np.zeros(8, int), LABELS)
+    none = TrainingSet("none", joy, joy)
     settings = TrainingSettings(batch_size=40, logit_adjustment=0.7)
     _, targets, _ = VariantBatches([even, uneven, none], settings)[0]
     shifts = {tuple(row) for row in np.round(targets["emotion"][:, 1], 4).tolist()}
     expected = {tuple(np.round(0.7 * np.log(prior), 4)) for prior in ([0.5, 0.5], [0.75, 0.25])} | {(0.0, ABSENT)}
     assert np.array(sorted(shifts)) == pytest.approx(np.array(sorted(expected)), abs=1e-3)
     assert logit_shift(label_prior(uneven, "emotion"), 1.0) == pytest.approx(np.log([0.75, 0.25]))
+
+
+def test_a_label_without_images_is_not_unlearned() -> None:
+    """What a set says nothing about gets no gradient from it, while without the shift it would be pushed down."""
+    target, logits = np.array([[1.0, 0.0, 0.0]]), np.array([[0.2, 0.1, 0.9]])
+    shift = logit_shift(np.array([0.5, 0.5, 0.0]), 0.3)
+
+    def loss(absent: float, shift: np.ndarray) -> float:
+        moved = np.concatenate([logits[:, :2], [[absent]]], axis=1).astype("float32")
+        return float(np.asarray(shifted_cross_entropy(np.stack([target, shift[None]], axis=1), moved))[0])
+
+    assert loss(0.9, shift) == pytest.approx(loss(-2.0, shift), abs=1e-6)
+    assert loss(0.9, np.zeros(3, "float32")) > loss(-2.0, np.zeros(3, "float32")) + 0.1
 
 
 def test_votes_and_labels_are_mixed() -> None:

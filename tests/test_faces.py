@@ -8,8 +8,7 @@ import pytest
 from conftest import astronaut, multiply_adds
 
 from batch.detection.crop import crop_faces
-from batch.detection.verification import after_look
-from batch.outcome import Box
+from batch.detection.verification import average_log_odds
 from model.bundle import FACE_MODEL, load_network, read_card
 from model.verifier.network import FACE_LABELS, calibrated_network, verifier_network
 from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
@@ -26,7 +25,7 @@ def test_calibration_is_folded_into_the_weights() -> None:
     expected = 1 / (1 + np.exp(-(1.7 * face_margins(trained, crops) - 0.3)))
     shipped = calibrated_network(trained, 1.7, -0.3)
     looks = [np.asarray(shipped(view[..., None].astype("float32")))[:, 1] for view in (crops, crops[:, :, ::-1])]
-    assert after_look(*looks, 1) == pytest.approx(expected, abs=1e-4)
+    assert average_log_odds(*looks, 1) == pytest.approx(expected, abs=1e-4)
     assert np.ptp(expected) > 0.01
 
 
@@ -45,7 +44,7 @@ def test_shipped_labels() -> None:
 def test_exposure_does_not_matter() -> None:
     """A darker photograph with less contrast gives the same answer: preprocessing is inside the network."""
     gray = np.asarray(astronaut().convert("L"))
-    faces = crop_faces(gray, [Box(145 + 10 * i, 40 + 10 * i, 160, 160, 0) for i in range(4)])
+    faces = crop_faces(gray, np.array([[145 + 10 * i, 40 + 10 * i, 160, 160] for i in range(4)]))
     network, pixels = load_network(read_card(FACE_MODEL)), faces[..., None].astype("float32")
     darker = np.asarray(network(pixels * 0.4 + 20))
     assert darker == pytest.approx(np.asarray(network(pixels)), abs=1e-2)

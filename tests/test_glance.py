@@ -2,23 +2,23 @@
 
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 import pytest
 from conftest import annotate_here, astronaut, tables
 
-from batch.detection.boxes import overlaps
+from batch.detection.boxes import iou
 from batch.detection.crop import CONTEXT
 from batch.detection.detectors.cascade import Cascade
 from batch.detection.glance import GLANCE_SIZE, Glance, cells, standardised
+from batch.detection.networks import OnnxFile
 from batch.errors import DetectorError
 from batch.settings import DetectorSettings, WorkerSettings
 from model.bundle import GLANCE_MODEL
-from model.export import export_onnx
+from model.detector.export import export_maps
+from model.glance import network as glance_net
 from model.glance.network import glance_network
 from model.glance.training import glance_logits, lower_by, train_glance
-from model.glance.training import network as glance_net
 from model.layers import without_normalisation
 
 FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye
@@ -53,22 +53,22 @@ def test_no_windows_and_no_contrast() -> None:
 def test_most_windows_go_and_the_face_stays() -> None:
     """Of what the cascade proposes in a real photograph, most goes, and the face does not."""
     gray = np.asarray(astronaut().convert("L"))
-    every, few = (np.array([box[:4] for box in Cascade(file).detect(gray)]) for file in (None, GLANCE_MODEL))
+    every, few = (Cascade(file).detect(gray)[0] for file in (None, GLANCE_MODEL))
     assert len(few) < len(every) / 2
-    assert overlaps(FACE, few).max() == overlaps(FACE, every).max()
+    assert iou(FACE, few).max() == iou(FACE, every).max()
 
 
 def test_faces_are_the_same_as_without_it(shared_data: Path, tmp_path: Path) -> None:
     """In real photographs, the verifier finds with the glance what it finds without."""
     for name, model in (("with", GLANCE_MODEL), ("without", None)):
-        annotate_here(shared_data / "photos", tmp_path / name, worker=WorkerSettings(DetectorSettings(model=model)))
+        annotate_here(shared_data / "photos", tmp_path / name, worker=WorkerSettings(DetectorSettings(glance=model)))
     faces, every = tables(tmp_path / "with")[1], tables(tmp_path / "without")[1]
     assert len(every) > 100
     assert len(every) - 2 <= len(faces) <= len(every)
 
 
 def test_a_tiny_network_learns_what_the_verifier_says(tmp_path: Path) -> None:
-    """Trained on patches of which half have a bright middle, it passes those; OpenCV gives what Keras gives."""
+    """Trained on patches of which half have a bright middle, it passes those; ONNX Runtime gives what Keras gives."""
     assert glance_net.GLANCE_SIZE == GLANCE_SIZE
     rng = np.random.default_rng(0)
     patches = rng.integers(0, 100, (2048, GLANCE_SIZE, GLANCE_SIZE)).astype(np.uint8)
@@ -76,11 +76,10 @@ def test_a_tiny_network_learns_what_the_verifier_says(tmp_path: Path) -> None:
     patches[1::2, 6:14, 6:14] += 80
     network = train_glance(standardised(patches[:1024]), faceness[:1024], seed=0)
     lower_by(network, float(np.median(glance_logits(network, standardised(patches)))))
-    export_onnx(network, tmp_path / "glance.onnx")
-    exported = cv2.dnn.readNetFromONNX(str(tmp_path / "glance.onnx"))
-    exported.setInput(standardised(patches[1024:])[:, None])
+    export_maps(network, tmp_path / "glance.onnx")
+    [exported] = OnnxFile(tmp_path / "glance.onnx").run(standardised(patches[1024:])[:, None])
     logits = glance_logits(network, standardised(patches[1024:]))
-    np.testing.assert_allclose(exported.forward().reshape(-1), logits, atol=1e-3)
+    np.testing.assert_allclose(exported.reshape(-1), logits, atol=1e-3)
     assert ((logits > 0) == (faceness[1024:] == 1)).mean() > 0.99
 
 

@@ -50,7 +50,7 @@ def test_names_cannot_command_a_terminal_beside_the_bar(monkeypatch: pytest.Monk
         stderr.flush()
         text = os.read(shown, 100_000).decode()
     assert "a\\x1b[2Jb\\x1b[31m.jpg" in text
-    assert "images/s" in text
+    assert "finding images" in text
     assert not {"\x1b[2J", "\x1b[31m", "\x1b]0;", "\x07"} & {
         text[at : at + n] for at in range(len(text)) for n in (1, 4, 5)
     }

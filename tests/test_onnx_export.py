@@ -1,16 +1,16 @@
-"""The exported detector gives what Keras gives, also when OpenCV runs it."""
+"""The exported detector gives what Keras gives."""
 
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from batch.detection.networks import OnnxFile
+from model.detector.export import export_maps
 from model.detector.network import STRIDES, detector_network, inference_detector
 from model.errors import ModelError
-from model.export import export_onnx
 
 
 @pytest.fixture
@@ -23,13 +23,12 @@ def network() -> keras.Model:
     return inference_detector(network, slope=1.5, intercept=-0.5)
 
 
-def test_opencv_gives_keras_answers_at_every_shape(network: keras.Model, tmp_path: Path) -> None:
-    export_onnx(network, tmp_path / "detector.onnx")
-    exported = cv2.dnn.readNetFromONNX(str(tmp_path / "detector.onnx"))
+def test_onnx_runtime_gives_keras_answers_at_every_shape(network: keras.Model, tmp_path: Path) -> None:
+    export_maps(network, tmp_path / "detector.onnx")
+    exported = OnnxFile(tmp_path / "detector.onnx")
     for height, width in ((96, 128), (160, 64), (96, 128)):
         pixels = np.random.default_rng(height).integers(0, 256, (1, height, width, 1)).astype("f4")
-        exported.setInput(pixels.transpose(0, 3, 1, 2))
-        theirs = exported.forward([f"stride_{stride}" for stride in STRIDES])
+        theirs = exported.run(pixels.transpose(0, 3, 1, 2), [f"stride_{stride}" for stride in STRIDES])
         for ours, other, stride in zip(network.predict(pixels, verbose=0), theirs, STRIDES, strict=True):
             assert ours.shape == (1, height // stride, width // stride, 5)
             assert np.ptp(ours) > 0.1
@@ -40,5 +39,5 @@ def test_a_layer_without_translation_is_an_error(tmp_path: Path) -> None:
     pixels = keras.Input((8, 8, 1))
     network = keras.Model(pixels, layers.MaxPooling2D(name="pool")(pixels))
     with pytest.raises(ModelError, match="pool: a layer MaxPooling2D"):
-        export_onnx(network, tmp_path / "x.onnx")
+        export_maps(network, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())

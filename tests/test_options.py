@@ -1,14 +1,18 @@
 """The options from Python: ``annotate`` as a function, for notebooks."""
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import environment
 
 from batch.errors import RootError
 from jobs.annotate import annotate, command
-from jobs.options import UsageError, annotation_settings
+from jobs.option_values import UsageError
+from jobs.options import annotation_settings
 
 ONLY_ON_THE_COMMAND_LINE = {"dry_run", "strict", "quiet", "log_format", "version"}
 
@@ -39,9 +43,88 @@ def test_python_raises_what_the_command_says(photos: Path, tmp_path: Path) -> No
     for option in ("output", "crops", "draw"):
         with pytest.raises(UsageError, match="expected a folder, received the URL s3:/b/p"):
             annotate(photos, **{"output": tmp_path / "out", option: "s3://b/p"})
-    with pytest.raises(TypeError, match="detekt_size"):
+    with pytest.raises(TypeError, match=r"annotate\(\) got an unexpected keyword argument 'detekt_size'"):
         annotate(photos, output=tmp_path / "out", detekt_size=640)
     assert not (tmp_path / "out" / "faces.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("jobs", 0),
+        ("batch_size", 0),
+        ("detect_size", 10),
+        ("face_threshold", 2),
+        ("face_threshold", -0.1),
+        ("face_threshold", float("nan")),
+        ("max_pixels", 0),
+        ("image_timeout", 0.5),
+        ("limit", -3),
+        ("jobs", "2"),
+        ("include", [Path("a")]),
+        ("shard", "3/2"),
+    ],
+)
+def test_python_checks_what_the_command_checks(option: str, value: object, tmp_path: Path) -> None:
+    """A value out of its range is an error that names the parameter and what was expected."""
+    with pytest.raises(UsageError, match=rf"{option}: expected .*received"):
+        annotate(tmp_path, output=tmp_path / "out", **{option: value})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_text_is_a_list_of_one(tmp_path: Path) -> None:
+    """A pattern alone is no list of letters; roots come one by one, as a list, or both."""
+    patterns = annotation_settings("photos", include="obama*", exclude=["*.png", "*.gif"]).walk
+    assert (patterns.include, patterns.exclude) == (("obama*",), ("*.png", "*.gif"))
+    expected = tuple(str(Path.cwd() / name) for name in ("a", "b", "c"))
+    assert annotation_settings(["a", ["c", Path("b")]]).roots == expected
+    assert annotation_settings(Path(name) for name in "abc").roots == expected
+    assert annotation_settings(("a", "a")).roots == expected[:1]
+    for roots in ((), [[]], [""], [3], b"photos"):
+        with pytest.raises(UsageError, match="roots: expected"):
+            annotation_settings(roots)
+
+
+@pytest.mark.parametrize("name", ["annotate", "report", "train", "evaluate"])
+def test_a_module_is_its_command(name: str) -> None:
+    """``python -m jobs.annotate`` is ``annotate``, and not a program that does nothing."""
+    command = [sys.executable, "-m", f"jobs.{name}", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    assert (done.returncode, done.stdout.startswith("emotion-annotate ")) == (0, True), done.stderr
+
+
+NOTEBOOK = """
+from jobs.annotate import annotate
+faces, images = annotate({photos!r}, output={output!r}, jobs=1)
+print(len(images), "images,", len(faces), "faces")
+"""
+
+
+def test_in_a_notebook(photos: Path, tmp_path: Path) -> None:
+    """A cell shows a bar while it works, and what was done, and nothing of the libraries; the next has nothing new."""
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    cell = NOTEBOOK.format(photos=str(photos), output=str(tmp_path / "out"))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for _ in range(2)])
+    shown: list[str] = []
+    client = nbclient.NotebookClient(notebook, timeout=240)
+    client.on_cell_executed = None
+    seen = client.process_message
+
+    def watch(message: dict[str, object], *more: object) -> object:
+        shown.append(str(message))
+        return seen(message, *more)
+
+    client.process_message = watch
+    client.execute()
+    first, second = (
+        "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
+        for cell in notebook.cells
+    )
+    assert not [output for cell in notebook.cells for output in cell.outputs if output.get("name") == "stderr"]
+    assert any("<progress" in message and "images/s" in message for message in shown)
+    assert "4 images" in first and "2 faces" in first
+    assert "nothing new" in second and "4 images, 2 faces" in second
 
 
 def test_the_detector_of_the_environment_holds_for_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -53,6 +136,9 @@ def test_the_detector_of_the_environment_holds_for_python(monkeypatch: pytest.Mo
 
 def test_command_and_python_have_the_same_options() -> None:
     """Every option of the command is one of Python's, with the same default."""
-    ours, theirs = (inspect.signature(f).parameters for f in (annotation_settings, command))
+    ours, theirs = (dict(inspect.signature(f).parameters) for f in (annotate, command))
     assert set(theirs) - set(ours) == ONLY_ON_THE_COMMAND_LINE
-    assert {name: ours[name].default for name in ours} == {name: theirs[name].default for name in ours}
+    assert "detector" in theirs and ours.pop("detector").default is None  # the environment's, else the command's
+    assert {name: ours[name].default for name in ours if name != "roots"} == {
+        name: theirs[name].default for name in ours if name != "roots"
+    }

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import OutputError, OutputHeld
-from batch.outcome import Box, Found, Key, Outcome, Status
+from batch.outcome import Box, Face, Found, Key, Outcome, Quality, Status
 from batch.tables import publish as publishing
 from batch.tables import schema
 from batch.tables.checkpoints import Checkpoints
@@ -29,16 +29,14 @@ from batch.tables.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema,
 from batch.tables.snapshot import known_images, read_annotations, read_snapshot
 
 LABELS = ("joy", "anger")
+QUALITY = Quality(0.6, 0.5, 0.25)
 IDENTITY = {"schema": SCHEMA_VERSION, "model": "abc"}
 
 
 def outcome(path: str, faces: int = 1, size: int = 5) -> Outcome:
-    boxes = tuple(Box(1.4, 2.6, 10 + i, 20, 0.9) for i in range(faces))
-    probabilities = np.full((faces, 2), 0.5, np.float32) if faces else None
+    found = tuple(Face(Box(1.4, 2.6, 10 + i, 20), 0.9, np.full(2, 0.5, "f4"), QUALITY) for i in reversed(range(faces)))
     status = Status.OK if faces else Status.NO_FACE
-    return Outcome(
-        Found(Key("/r", path), size, 7), status, width=100, height=80, boxes=boxes, probabilities=probabilities
-    )
+    return Outcome(Found(Key("/r", path), size, 7), status, width=100, height=80, faces=found)
 
 
 def write(output: Path, *outcomes: Outcome) -> Checkpoints:

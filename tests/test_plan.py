@@ -79,6 +79,6 @@ def test_an_unmounted_disk_deletes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_as_root_is_refused(root: Path) -> None:
-    """A root must be a folder."""
-    with pytest.raises(RootError, match="is a file"):
+    """A root must be a folder; a photograph is told as such."""
+    with pytest.raises(RootError, match="is a photograph"):
         plan(root / "a.png", {})

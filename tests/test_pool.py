@@ -8,16 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from conftest import WORKER
 from PIL import Image
 
 from batch.outcome import Found, Key, Outcome, Status
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.workers.pool import annotate_images
-from batch.workers.worker import annotate_chunk, shared_detector, time_limit
+from batch.workers.worker import annotate_chunk, time_limit
 
 
 def images(count: int) -> list[Found]:
@@ -92,7 +94,7 @@ def test_a_hang_costs_its_image_alone() -> None:
 
 def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
     """Do the real work in a process that gets no more than 64 MiB on top of what it has."""
-    shared_detector(settings.detector)
+    annotate_chunk([], settings)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26, hard))
@@ -110,7 +112,7 @@ def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, tmp_path: P
     large = Image.new("L", (12_000, 12_000))
     large.save(tmp_path / f"00002.{suffix}", **({"progressive": True} if suffix == "jpg" else {}))
     found = [Found(Key(str(tmp_path), f"{number:05d}.{suffix}"), 1, 1) for number in range(8)]
-    settings = WorkerSettings(DetectorSettings(detect_size=8000))
+    settings = replace(WORKER, detector=DetectorSettings(detect_size=8000))
     outcomes = list(annotate_images(found, settings, 2, short_of_memory))
     assert [outcome.found for outcome in outcomes] == found
     assert {outcome.status for outcome in outcomes if outcome.found != found[2]} == {Status.NO_FACE}

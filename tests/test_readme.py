@@ -6,7 +6,7 @@ import pytest
 import typer
 from click import Parameter
 
-from jobs import annotate, train
+from jobs import annotate, export, train
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
@@ -17,7 +17,9 @@ def options(app: typer.Typer) -> list[Parameter]:
     return [option for one in commands for option in one.params if "--help" not in option.opts]
 
 
-@pytest.mark.parametrize("app", [annotate.app, train.app], ids=["annotate", "annotate-train"])
+@pytest.mark.parametrize(
+    "app", [annotate.app, export.app, train.app], ids=["annotate", "annotate-export", "annotate-train"]
+)
 def test_every_option_has_help_and_a_sentence_that_ends(app: typer.Typer) -> None:
     """No option without help."""
     for option in options(app):

@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import Run, annotate_here, assert_same_rows, astronaut, environment, tables
+from conftest import WORKER, Run, annotate_here, assert_same_rows, astronaut, environment, tables
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
@@ -18,7 +18,6 @@ from batch.errors import RootError
 from batch.outcome import Found, Key, Status
 from batch.roots import open_root, typed_root
 from batch.roots.walk import WalkSettings
-from batch.settings import WorkerSettings
 from batch.workers.worker import annotate_chunk
 
 BUCKET = "photos"
@@ -133,13 +132,13 @@ def test_objects_that_cannot_be_read_are_rows(client: Any, monkeypatch: pytest.M
     put(client, "album/huge.jpg", content=bytes(101))
     names = ("damaged.jpg", "empty.jpg", "gone.jpg", "huge.jpg")
     chunk = [Found(Key(URL, name), 1, 1) for name in names]
-    damaged, nothing, gone, huge = annotate_chunk(chunk, WorkerSettings())
+    damaged, nothing, gone, huge = annotate_chunk(chunk, WORKER)
     assert {damaged.status, nothing.status, gone.status} == {Status.UNREADABLE}
     assert "not an image" in str(damaged.error) and "empty" in str(nothing.error) and "vanished" in str(gone.error)
     assert huge.status is Status.TOO_LARGE
     empty(client)
     with pytest.raises(RootError, match=f"No such root: {URL}"):
-        annotate_chunk(chunk, WorkerSettings())
+        annotate_chunk(chunk, WORKER)
 
 
 def test_credentials_that_expire_end_the_run(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +150,11 @@ def test_credentials_that_expire_end_the_run(client: Any, monkeypatch: pytest.Mo
 
     files = open_root(URL)._files
     monkeypatch.setattr(files, "info", refuse)  # stands in for a policy, which the server does not know
-    [row] = annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WorkerSettings())
+    [row] = annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WORKER)
     assert row.status is Status.DENIED
     monkeypatch.setattr(files, "ls", refuse)
     with pytest.raises(RootError, match="Not allowed to list"):
-        annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WorkerSettings())
+        annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WORKER)
 
 
 def test_what_does_not_answer_deletes_nothing(client: Any, photos: Path, tmp_path: Path) -> None:
@@ -177,7 +176,7 @@ def test_what_does_not_answer_deletes_nothing(client: Any, photos: Path, tmp_pat
         with pytest.raises(RootError, match="Could not connect"):
             annotate_here(URL, tmp_path / "out", prune=True)
         with pytest.raises(RootError, match="Could not connect"):
-            annotate_chunk([Found(Key(URL, "astronaut.jpg"), 1, 1)], WorkerSettings())
+            annotate_chunk([Found(Key(URL, "astronaut.jpg"), 1, 1)], WORKER)
     S3FileSystem.clear_instance_cache()
     with pytest.raises(RootError, match="No such root: s3://no-bucket"):
         annotate_here("s3://no-bucket", tmp_path / "out")

@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import astronaut
+from conftest import WORKER, astronaut
 from PIL import Image
 
+from batch.detection.boxes import iou
 from batch.detection.crop import crop_faces
 from batch.errors import RootError
-from batch.outcome import Box, Found, Key, Outcome, Status
+from batch.outcome import Found, Key, Proposals, Result, Status
 from batch.plan import Plan
 from batch.roots.walk import WalkSettings
 from batch.settings import WorkerSettings
@@ -20,20 +21,12 @@ from batch.tables.snapshot import known_images
 from batch.workers import worker
 from batch.workers.worker import annotate_chunk, annotate_image, shrunken
 
-FACE = (170, 65, 110, 110)  # where the astronaut's face is, by eye
+FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye
 
 
-def outcome(image: Image.Image, file: Path) -> Outcome:
+def outcome(image: Image.Image, file: Path) -> Result:
     image.save(file)
     return annotate_image(Found(Key(str(file.parent), file.name), 1, 1), WorkerSettings())
-
-
-def overlaps_face(box: Box, scale: float = 1) -> bool:
-    x, y, width, height = (scale * value for value in FACE)
-    across = min(x + width, box.x + box.width) - max(x, box.x)
-    down = min(y + height, box.y + box.height) - max(y, box.y)
-    inter = max(0, across) * max(0, down)
-    return inter / (width * height + box.width * box.height - inter) > 0.4
 
 
 @pytest.mark.parametrize("scale", [0.5, 1, 3, 8])
@@ -41,10 +34,9 @@ def test_boxes_are_in_full_size_pixels(scale: float, tmp_path: Path) -> None:
     """The astronaut's face is proposed where it is, at any size of the photograph."""
     size = round(512 * scale)
     found = outcome(astronaut().resize((size, size)), tmp_path / "a.jpg")
-    assert (found.status, found.width) == (Status.OK, size)
-    assert any(overlaps_face(box, scale) for box in found.boxes)
-    assert found.patches.shape == (len(found.boxes), 72, 72)
-    assert found.crops.shape == (0, 48, 48)
+    assert isinstance(found, Proposals) and found.width == size
+    assert iou(FACE * scale, found.boxes).max() > 0.4
+    assert found.cut.shape == (len(found.boxes), 72, 72)
 
 
 def test_crops_are_sharper_than_the_detectors_image(tmp_path: Path) -> None:
@@ -52,23 +44,24 @@ def test_crops_are_sharper_than_the_detectors_image(tmp_path: Path) -> None:
     wide = Image.new("RGB", (2000, 2000), "gray")
     wide.paste(astronaut(), (700, 700))
     found = outcome(wide, tmp_path / "a.png")
-    face = next(i for i, box in enumerate(found.boxes) if overlaps_face(box._replace(x=box.x - 700, y=box.y - 700)))
-    patch = found.patches[face].astype(float)
-    small = Image.fromarray(found.patches[face]).resize((48, 48)).resize((72, 72))
+    assert isinstance(found, Proposals)
+    face = iou(FACE + np.array([700, 700, 0, 0]), found.boxes).argmax()
+    patch = found.cut[face].astype(float)
+    small = Image.fromarray(found.cut[face]).resize((48, 48)).resize((72, 72))
     assert np.abs(patch - np.asarray(small, float)).mean() > 3
 
 
 def test_image_without_a_face(tmp_path: Path) -> None:
-    """An image in which nothing is proposed has no faces and says so."""
+    """In an image without anything nothing is proposed."""
     found = outcome(Image.new("L", (400, 300), 90), tmp_path / "a.png")
-    assert (found.status, found.boxes, len(found.crops)) == (Status.NO_FACE, (), 0)
+    assert isinstance(found, Proposals) and len(found.boxes) == len(found.scores) == len(found.cut) == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (20000, 2), (47, 47)])
 def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
     """One pixel, hair-thin and tiny images are images like any other."""
     found = outcome(Image.new("L", size, 128), tmp_path / "a.png")
-    assert (found.status, found.width, found.height) == (Status.NO_FACE, *size)
+    assert isinstance(found, Proposals) and (found.width, found.height) == size
 
 
 @pytest.mark.parametrize("size", [(641, 200), (1279, 959), (1281, 960), (2000, 1500), (1501, 3001)])
@@ -93,7 +86,7 @@ def test_a_small_photograph_is_seen_as_it_is() -> None:
 def test_crop_beyond_the_border_repeats_it() -> None:
     """A box that reaches over the border is filled with the border's pixels; one far outside is black."""
     gray = np.full((50, 50), 90, np.uint8)
-    crops = crop_faces(gray, [Box(-20, -20, 60, 60, 1), Box(30, 30, 200, 100, 1), Box(500, 500, 10, 10, 1)])
+    crops = crop_faces(gray, np.array([[-20, -20, 60, 60], [30, 30, 200, 100], [500, 500, 10, 10]]))
     assert (crops.shape, crops.dtype) == ((3, 48, 48), np.uint8)
     assert (crops[:2] == 90).all() and (crops[2] == 0).all()
 
@@ -118,13 +111,13 @@ class Greedy:
     def __init__(self, wants: str) -> None:
         self._wants = wants
 
-    def detect(self, gray: np.ndarray) -> list[Box]:
+    def detect(self, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ask for it, of OpenCV or of NumPy."""
         if self._wants == "OpenCV":
-            return list(cv2.copyMakeBorder(gray, *[2**30 - 100] * 4, cv2.BORDER_REPLICATE))
+            cv2.copyMakeBorder(gray, *[2**30 - 100] * 4, cv2.BORDER_REPLICATE)
         if self._wants == "NumPy":
-            return list(np.empty((2**50,)))
-        return list(cv2.resize(gray, (0, 0)))
+            np.empty((2**50,))
+        return cv2.resize(gray, (0, 0)), gray
 
 
 @pytest.mark.parametrize("wants", ["OpenCV", "NumPy"])
@@ -152,9 +145,9 @@ def test_a_photograph_that_changes_after_the_walk_is_due_again(tmp_path: Path) -
     walk = WalkSettings()
     [found] = Plan((tmp_path,), walk, {})
     (tmp_path / "a.png").write_bytes(whole)
-    row = annotate_image(found, WorkerSettings())
+    row = annotate_image(found, WORKER)
     assert row.status is Status.OK
     pq.write_table(image_rows([row]), tmp_path / "images")
     [again] = Plan((tmp_path,), walk, dict(known_images([tmp_path / "images"])))
-    pq.write_table(image_rows([annotate_image(again, WorkerSettings())]), tmp_path / "images")
+    pq.write_table(image_rows([annotate_image(again, WORKER)]), tmp_path / "images")
     assert list(Plan((tmp_path,), walk, dict(known_images([tmp_path / "images"])))) == []

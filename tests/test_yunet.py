@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import Run, annotate_here, astronaut, tables, without_people
 
-from batch.detection.boxes import overlaps
+from batch.detection.boxes import iou
 from batch.detection.detect import build_detector
 from batch.errors import DetectorError
 from batch.settings import DetectorSettings, WorkerSettings
@@ -25,11 +25,11 @@ def onnx(shared_data: Path) -> Path:
 def test_face_is_found_as_a_square(onnx: Path) -> None:
     """One box, square like a cascade's, on the astronaut's face; none on a cup of coffee."""
     detector = build_detector(DetectorSettings("yunet", model=onnx))
-    [box] = detector.detect(np.asarray(astronaut().convert("L")))
-    assert box.width == box.height
-    assert overlaps(FACE, np.array([box[:4]])).max() > 0.5
-    assert 0.8 < box.score <= 1
-    assert detector.detect(np.asarray(without_people().convert("L"))) == []
+    boxes, [score] = detector.detect(np.asarray(astronaut().convert("L")))
+    assert boxes[0, 2] == boxes[0, 3]
+    assert iou(FACE, boxes).max() > 0.5
+    assert 0.8 < score <= 1
+    assert len(detector.detect(np.asarray(without_people().convert("L")))[0]) == 0
 
 
 def test_job_with_yunet(onnx: Path, photos: Path, tmp_path: Path) -> None:

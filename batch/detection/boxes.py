@@ -4,23 +4,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from batch.outcome import Box
 
-
-def as_box(row: np.ndarray, score: float = 0.0) -> Box:
-    """A row (4,) of such an array as a box."""
-    x, y, width, height = row.tolist()
-    return Box(x, y, width, height, score)
-
-
-def is_within_reason(box: Box, image: np.ndarray) -> bool:
-    """Whether a box reaches into an image (rows, columns) and is at most twice as large: a network may answer anything.
+def within_reason(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Which boxes (N, 4) reach into an image (rows, columns) and are at most twice as large: a network may answer all.
 
     No comparison with NaN holds.
     """
-    rows, columns = image.shape
-    reaches = box.x < columns and box.y < rows and box.x + box.width > 0 and box.y + box.height > 0
-    return reaches and min(box.width, box.height) > 0 and max(box.width, box.height) <= 2 * max(rows, columns)
+    (rows, columns), (x, y, width, height) = image.shape, boxes.T
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        reaches = (x < columns) & (y < rows) & (x + width > 0) & (y + height > 0)
+    sides = boxes[:, 2:]
+    return np.asarray(reaches & (sides > 0).all(axis=1) & (sides <= 2 * max(rows, columns)).all(axis=1))
 
 
 _SQUARE_SIDE, _SQUARE_LOWER = 0.92, -0.02
@@ -28,24 +22,25 @@ _SQUARE_SIDE, _SQUARE_LOWER = 0.92, -0.02
 brow to chin: medians over 161 faces that ``alt2`` and YuNet both found."""
 
 
-def square_as_of_cascade(box: np.ndarray) -> np.ndarray:
-    """The square (4,) that a cascade draws around a face whose box (4,) hugs it from brow to chin.
+def squares_as_of_cascade(boxes: np.ndarray) -> np.ndarray:
+    """The squares (N, 4) that a cascade draws around faces whose boxes (N, 4) hug them from brow to chin.
 
     The emotion CNN has learnt from such crops.
     """
-    x, y, width, height = box
+    x, y, width, height = boxes.T
     side = height * _SQUARE_SIDE
-    return np.array([x + (width - side) / 2, y + (height - side) / 2 + height * _SQUARE_LOWER, side, side])
+    lower = height * _SQUARE_LOWER
+    return np.column_stack([x + (width - side) / 2, y + (height - side) / 2 + lower, side, side])
 
 
-def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of each box of ``first`` (N, 4) with each of ``second`` (M, 4) -> (N, M)."""
     shared = _shared(first, second)
     union = first[:, None, 2:].prod(axis=-1) + second[None, :, 2:].prod(axis=-1) - shared
     return np.asarray(shared / np.maximum(union, 1e-9))
 
 
-def shares_of_smaller(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def intersection_over_smaller(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over the smaller box, of each of ``first`` (N, 4) and each of ``second`` (M, 4) -> (N, M)."""
     smaller = np.minimum(first[:, None, 2:].prod(axis=-1), second[None, :, 2:].prod(axis=-1))
     return np.asarray(_shared(first, second) / np.maximum(smaller, 1e-9))
@@ -58,11 +53,11 @@ def _shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(sides, 0).prod(axis=-1))
 
 
-def strongest(
+def non_max_suppression(
     boxes: np.ndarray,
     scores: np.ndarray,
     overlap: float,
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray] = overlaps,
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray] = iou,
 ) -> np.ndarray:
     """Indices of the boxes (N, 4) that no better one overlaps by more than ``overlap``, best first.
 

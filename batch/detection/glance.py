@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from batch.detection.crop import CONTEXT
-from batch.errors import DetectorError
+from batch.detection.networks import OnnxFile
+from batch.errors import DetectorError, NetworkError
 
 GLANCE_SIZE = 20
 """Side of what the network sees of a window and its surroundings, in cells."""
@@ -16,19 +17,19 @@ class Glance:
     """The network that ``annotate-train faces`` writes beside the verifier, which has taught it."""
 
     def __init__(self, file: Path) -> None:
-        """Load the ONNX file; raises DetectorError if OpenCV does not read it."""
+        """Load the ONNX file; raises DetectorError if it is another one."""
         try:
-            self._network = cv2.dnn.readNetFromONNX(str(file))
-        except cv2.error as error:
-            raise DetectorError(f"{file} is not what annotate-train faces writes: {error.err}") from error
+            self._network = OnnxFile(file)
+        except NetworkError as error:
+            raise DetectorError(f"{file} is not what annotate-train faces writes: {error}") from error
 
     def likely(self, gray: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Which of the squares (N, 4) in ``gray`` the verifier should see: (N,) of bool."""
         patches = cells(gray, boxes)
         if len(patches) == 0:
             return np.zeros(0, bool)
-        self._network.setInput(standardised(patches)[:, None])
-        return np.asarray(self._network.forward().reshape(-1) > 0)
+        [logits] = self._network.run(standardised(patches)[:, None])
+        return np.asarray(logits.reshape(-1) > 0)
 
 
 def cells(gray: np.ndarray, boxes: np.ndarray) -> np.ndarray:

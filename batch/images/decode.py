@@ -102,6 +102,12 @@ def read_picture(file: ImageSource, least: float = 1.0) -> tuple[Image.Image, fl
         return Image.fromarray(np.ascontiguousarray(_upright(pixels, orientation))), scale
 
 
+def read_orientation(file: ImageSource) -> tuple[int, int, int]:
+    """EXIF orientation (1 to 8) of ``file``, and the width and height that it is stored with; raises ImageError."""
+    with _explained(file), _opened(file) as (image, full):
+        return orientation_and_moment(image)[0], *(full or image.size)
+
+
 @contextmanager
 def _at_most(pixels: int, file: ImageSource) -> Iterator[None]:
     """Refuse ``file`` if it has more pixels, or an image within it has: a frame, one of an icon's sizes.

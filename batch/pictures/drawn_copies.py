@@ -1,30 +1,22 @@
 """Copies of the photographs with their faces boxed, labelled and upright, for a person to look at."""
 
-from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont
 
 from batch.faults import TransientError
 from batch.images.decode import read_picture
-from batch.outcome import FAILED, Box, ImageError, Outcome
+from batch.outcome import ImageError, Key
+from batch.pictures.annotated import AnnotatedFace, AnnotatedImage
+from batch.pictures.labels import Label, PlacedLabel, place_labels
+from batch.pictures.palette import colour_of, ink_on
 from batch.roots import image_source, picture_place
 from batch.tables.files import write_picture
 
-_COLOURS = ("#e69f00", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#dddddd")
-"""Okabe and Ito's palette (2008), which most colour-blind people can tell apart; one per label, in turn."""
 _WRITTEN_AS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 _QUALITY = 90
-
-
-@dataclass(frozen=True)
-class Label:
-    """What is drawn of a face."""
-
-    box: Box
-    text: str
-    colour: str
 
 
 class DrawnCopies:
@@ -36,45 +28,83 @@ class DrawnCopies:
     def __init__(self, folder: Path, parent: Path, labels: tuple[str, ...]) -> None:
         self._folder, self._parent, self._labels = folder, parent, labels
 
-    def write(self, outcome: Outcome) -> None:
-        """Draw the faces of an outcome that has their probabilities; raises OutputError.
-
-        An image that could not be read has no copy; one without faces has one, so that it is seen what was missed.
-        """
-        if outcome.status in FAILED:
-            return
+    def are_due(self, image: AnnotatedImage) -> bool:
+        """Whether there is no copy, or one of before the image was annotated."""
         try:
-            picture, _ = read_picture(image_source(outcome.found.key))
+            return self._file(image.key).stat().st_mtime < image.annotated_at.timestamp()
+        except OSError:
+            return True
+
+    def write(self, image: AnnotatedImage) -> None:
+        """Draw the faces of an image; raises OutputError. One without faces has a copy: it is seen what was missed."""
+        try:
+            picture, _ = read_picture(image_source(image.key))
         except (ImageError, TransientError):  # gone or changed since it was annotated; the next run sees to it
             return
-        draw_faces(picture, [self._label(outcome, index) for index in outcome.largest_first[::-1]])
-        file = self._folder / picture_place(outcome.found.key).relative_to(self._parent)
-        suffix = file.suffix.lower()
-        if suffix not in _WRITTEN_AS:
-            file = file.with_name(f"{file.name}.png")
-        write_picture(file, partial(picture.save, format=_WRITTEN_AS.get(suffix, "PNG"), quality=_QUALITY))
+        drawn = draw_faces(picture, [self._label(face) for face in image.faces])
+        file = self._file(image.key)
+        kind = _WRITTEN_AS.get(file.suffix.lower(), "PNG")
+        write_picture(file, partial(drawn.save, format=kind, quality=_QUALITY))
 
-    def _label(self, outcome: Outcome, index: int) -> Label:
-        if outcome.probabilities is None:
-            raise ValueError("expected an outcome whose faces have their probabilities")
-        probabilities = outcome.probabilities[index]
-        best = int(probabilities.argmax())
-        text = f"{self._labels[best]} {100 * probabilities[best]:.0f} %"
-        return Label(outcome.boxes[index], text, _COLOURS[best % len(_COLOURS)])
+    def _file(self, key: Key) -> Path:
+        file = self._folder / picture_place(key).relative_to(self._parent)
+        return file if file.suffix.lower() in _WRITTEN_AS else file.with_name(f"{file.name}.png")
+
+    def _label(self, face: AnnotatedFace) -> Label:
+        text = f"{self._labels[face.label]} {100 * face.confidence:.0f} %"
+        return Label(face.box, text, colour_of(face.label))
 
 
-def draw_faces(picture: Image.Image, labels: list[Label]) -> None:
-    """Draw boxes and labels into an RGB ``picture``, later ones over earlier ones, readable at any size of it."""
-    pen, long_side = ImageDraw.Draw(picture), max(picture.size)
-    line = max(1, round(long_side / 400))
+def draw_faces(picture: Image.Image, labels: list[Label]) -> Image.Image:
+    """Draw boxes and labels into an RGB ``picture``, readable at any size of it, and give it.
+
+    In a crowd, where there is room for numbers only, it is longer by a legend of them.
+    """
+    placed = place_labels(labels, picture.size, _measured)
+    numbered = [one for one in placed if one.number is not None]
+    pen, line = ImageDraw.Draw(picture), max(1, round(max(picture.size) / 400))
     for label in labels:
-        x, y, width, height, _ = label.box
+        x, y, width, height = label.box
         pen.rectangle((x, y, x + width, y + height), outline=label.colour, width=line)
-        size = min(max(0.22 * width, 0.014 * long_side, 10), max(0.03 * long_side, 10))
-        font = ImageFont.load_default(size)
-        left, top, right, bottom = pen.textbbox((0, 0), label.text, font=font)
-        pad = size / 4
-        across, down = right - left + 2 * pad, bottom - top + 2 * pad
-        corner = min(max(0, x), max(0, picture.width - across)), y - down if y >= down else y + line
-        pen.rectangle((*corner, corner[0] + across, corner[1] + down), fill=label.colour)
-        pen.text((corner[0] + pad - left, corner[1] + pad - top), label.text, fill="black", font=font)
+    for one in placed:
+        _write(pen, one.text, one.area[:2], one.font_size, one.label.colour)
+    return _with_legend(picture, numbered) if numbered else picture
+
+
+def _with_legend(picture: Image.Image, numbered: list[PlacedLabel]) -> Image.Image:
+    """The picture with a strip below it that has the texts of the numbers."""
+    font_size = max(10.0, 0.014 * max(picture.size))
+    at, across, down = [], 0.0, picture.height + font_size / 2
+    texts = [f"{one.number} {one.label.text}" for one in numbered]
+    for text in texts:
+        width, height = _measured(text, font_size)
+        if across and across + width > picture.width:
+            across, down = 0.0, down + height + font_size / 4
+        at.append((across, down))
+        across += width + font_size / 2
+    longer = Image.new("RGB", (picture.width, round(down + 2.5 * font_size)), "white")
+    longer.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(longer)
+    for text, corner, one in zip(texts, at, numbered, strict=True):
+        _write(pen, text, corner, font_size, one.label.colour)
+    return longer
+
+
+def _write(pen: ImageDraw.ImageDraw, text: str, corner: tuple[float, float], font_size: float, colour: str) -> None:
+    """Write a text on a ground of that colour, which begins at the corner."""
+    left, top, _, _ = _font(font_size).getbbox(text)
+    across, down = _measured(text, font_size)
+    pen.rectangle((*corner, corner[0] + across, corner[1] + down), fill=colour)
+    start = corner[0] + font_size / 4 - left, corner[1] + font_size / 4 - top
+    pen.text(start, text, fill=ink_on(colour), font=_font(font_size))
+
+
+def _measured(text: str, font_size: float) -> tuple[float, float]:
+    """Width and height of a text with the ground that it is written on."""
+    left, top, right, bottom = _font(font_size).getbbox(text)
+    return right - left + font_size / 2, bottom - top + font_size / 2
+
+
+@lru_cache(maxsize=64)
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))  # another one only where Pillow lacks FreeType

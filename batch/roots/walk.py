@@ -18,7 +18,7 @@ _LATEST = 2**63 - 1  # the year 2262, the last that an int64 of nanoseconds can 
 
 @dataclass(frozen=True)
 class WalkSettings:
-    """What the walk takes in. Patterns are globs over the path below the root, or over the file name alone."""
+    """What the walk takes in. Patterns are globs over the path below the root, a name, or a folder; they mind case."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -35,8 +35,11 @@ class WalkSettings:
 
 
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    name = path.rsplit("/", 1)[-1]
-    return any(fnmatchcase(path, pattern) or fnmatchcase(name, pattern) for pattern in patterns)
+    if not patterns:
+        return False
+    parts = path.split("/")
+    places = {path, *parts, *("/".join(parts[:depth]) for depth in range(2, len(parts)))}
+    return any(fnmatchcase(place, pattern.rstrip("/")) for pattern in patterns for place in places)
 
 
 @dataclass

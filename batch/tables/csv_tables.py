@@ -6,6 +6,8 @@ from typing import BinaryIO
 import pandas as pd
 import pyarrow as pa
 
+_INTEGERS = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
+"""Types that stay integers where one is missing."""
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
@@ -17,7 +19,7 @@ def write_csv(table: pa.Table, file: BinaryIO, header: bool = True) -> None:
     for number, batch in enumerate(
         table.to_batches(max_chunksize=50_000) or [pa.RecordBatch.from_pylist([], table.schema)]
     ):
-        frame = batch.to_pandas()
+        frame = batch.to_pandas(types_mapper=_INTEGERS.get)
         for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
             if name not in ("taken_at", "annotated_at"):
                 frame[name] = frame[name].map(defused, na_action="ignore")

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from batch.outcome import Outcome
+from batch.outcome import Box, Outcome, Quality, Status
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _LARGEST_INT32 = 2**31 - 1
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -40,11 +41,28 @@ def faces_schema(labels: tuple[str, ...]) -> pa.Schema:
             "face": pa.int16(),
             **dict.fromkeys(("x", "y", "width", "height"), pa.int32()),
             "face_score": pa.float32(),
+            **dict.fromkeys(Quality._fields, pa.float32()),
+            "touches_border": pa.bool_(),
             "emotion": _TEXT,
             "confidence": pa.float32(),
             **dict.fromkeys(labels, pa.float32()),
         }
     )
+
+
+def with_whole_dictionaries(table: pa.Table) -> pa.Table:
+    """A table of images or faces whose texts of few values have one dictionary: all statuses, all labels, in order.
+
+    Else each file has a dictionary of its own, and pyarrow cannot group or join the tables of several shards.
+    """
+    names = table.column_names
+    values = {"status": [*Status]} if "status" in names else {"emotion": names[names.index("confidence") + 1 :]}
+    for name, known in values.items():
+        dictionary = pa.array(map(str, known), pa.string())
+        indices = [pc.index_in(chunk.cast(pa.string()), dictionary) for chunk in table[name].chunks]
+        chunks = [pa.DictionaryArray.from_arrays(one, dictionary) for one in indices]
+        table = table.set_column(names.index(name), name, pa.chunked_array(chunks, _TEXT))
+    return table
 
 
 def metadata(identity: dict[str, Any], **more: Any) -> dict[str, str]:
@@ -67,7 +85,7 @@ def _image_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
         "error": outcome.error,
         "width": outcome.width if sized else None,
         "height": outcome.height if sized else None,
-        "faces": len(outcome.boxes),
+        "faces": len(outcome.faces),
         "taken_at": outcome.taken_at,
         "size_bytes": outcome.found.size_bytes,
         "modified_ns": outcome.found.modified_ns,
@@ -76,16 +94,14 @@ def _image_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
 
 
 def face_rows(outcomes: Iterable[Outcome], labels: tuple[str, ...]) -> pa.Table:
-    """One row per face of outcomes whose faces have their probabilities, largest face first within its image."""
+    """One row per face of the outcomes, largest face first within its image."""
     rows = [row for outcome in outcomes for row in _face_rows(outcome, labels)]
     return pa.Table.from_pylist(rows, faces_schema(labels))
 
 
 def _face_rows(outcome: Outcome, labels: tuple[str, ...]) -> Iterable[dict[str, Any]]:
-    if outcome.probabilities is None:
-        return
-    for number, index in enumerate(outcome.largest_first):
-        box, probabilities = outcome.boxes[index], outcome.probabilities[index]
+    for number, face in enumerate(outcome.faces):
+        box, probabilities = face.box, face.probabilities
         best = int(probabilities.argmax())
         x, width = _whole_pixels(box.x, box.width, outcome.width or _LARGEST_INT32)
         y, height = _whole_pixels(box.y, box.height, outcome.height or _LARGEST_INT32)
@@ -97,11 +113,20 @@ def _face_rows(outcome: Outcome, labels: tuple[str, ...]) -> Iterable[dict[str, 
             "y": y,
             "width": width,
             "height": height,
-            "face_score": box.score,
+            "face_score": face.score,
+            **face.quality._asdict(),
+            "touches_border": _touches_border(box, outcome.width, outcome.height),
             "emotion": labels[best],
             "confidence": float(probabilities[best]),
             **{label: float(value) for label, value in zip(labels, probabilities, strict=True)},
         }
+
+
+def _touches_border(box: Box, width: int | None, height: int | None) -> bool:
+    """Whether a box reaches the border of its image, so that the face may be cut off."""
+    left, top = round(box.x), round(box.y)
+    right, bottom = left + round(box.width), top + round(box.height)
+    return min(left, top) <= 0 or right >= (width or _LARGEST_INT32) or bottom >= (height or _LARGEST_INT32)
 
 
 def _whole_pixels(start: float, length: float, side: int) -> tuple[int, int]:

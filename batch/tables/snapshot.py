@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -29,6 +29,9 @@ class Annotations(NamedTuple):
 
     faces: pd.DataFrame
     images: pd.DataFrame
+
+
+Table = TypeVar("Table")
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,21 @@ def read_annotations(output: Path) -> Annotations:
     Each file is opened once: given its path, pyarrow and pandas 3.1 open it twice, and fail if it was replaced between
     (https://github.com/apache/arrow/issues/41310). Raises OutputError if there are none, and as ``read_snapshot`` does.
     """
+    return Annotations(*_read_both(output, pd.read_parquet))
+
+
+def read_tables(output: Path) -> tuple[pa.Table, pa.Table]:
+    """The same tables, faces first, with every type as it was written. Raises OutputError."""
+    return _read_both(output, pq.read_table)
+
+
+def _read_both(output: Path, read: Callable[[BinaryIO], Table]) -> tuple[Table, Table]:
     left = _TRIES
     while True:
         try:
             with _opened(output) as (faces, images):
                 _snapshot(output, faces, images)
-                return Annotations(pd.read_parquet(faces), pd.read_parquet(images))
+                return read(faces), read(images)
         except OutputError:  # a run has replaced the one and not yet the other, or it is so
             left -= 1
             if not left:
@@ -111,9 +123,9 @@ def _snapshot(output: Path, faces: BinaryIO, images: BinaryIO) -> Snapshot:
             f"{images.name} is generation {generation}, {faces.name} is {other}: one was replaced by hand. "
             "Restore both from the same backup, or move both away to annotate everything anew."
         )
-    if identity.get("schema") != SCHEMA_VERSION:
+    if identity.get("schema") not in range(1, SCHEMA_VERSION + 1):
         raise OutputError(
-            f"{images.name} has schema version {identity.get('schema')}, expected {SCHEMA_VERSION}. "
+            f"{images.name} has schema version {identity.get('schema')}, expected at most {SCHEMA_VERSION}. "
             "Use the version of emotion-annotate that wrote it, or another output."
         )
     return Snapshot(output, identity, generation)

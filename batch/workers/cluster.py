@@ -1,5 +1,6 @@
 """Workers on a Dask cluster in place of processes of this machine, by joblib's own backend. Imports Dask."""
 
+import hashlib
 import multiprocessing
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,10 +15,10 @@ from joblib import Parallel, delayed, parallel_config, register_parallel_backend
 from joblib._dask import DaskDistributedBackend
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from batch.errors import ClusterError, DetectorError, RootError
+from batch.errors import ClusterError, DetectorError, NetworkError, RootError
 from batch.outcome import Found, Outcome, Result, Status
 from batch.roots import open_root
-from batch.settings import DetectorSettings, WorkerSettings
+from batch.settings import WorkerSettings
 from batch.workers.pool import CHUNK, IN_FLIGHT, batched
 
 _PATIENCE = 10
@@ -104,7 +105,7 @@ def _parts(chunks: list[list[Found]], in_flight: int) -> list[list[list[Found]]]
 
 
 @contextmanager
-def cluster_workers(address: str, roots: tuple[Path | str, ...], detector: DetectorSettings) -> Iterator[int]:
+def cluster_workers(address: str, roots: tuple[Path | str, ...], settings: WorkerSettings) -> Iterator[int]:
     """Let joblib use the workers of the Dask scheduler at ``address``; gives how many there are.
 
     Raises ClusterError if none answer, or one of them cannot do the work.
@@ -115,18 +116,18 @@ def cluster_workers(address: str, roots: tuple[Path | str, ...], detector: Detec
     except (OSError, ValueError) as error:
         raise ClusterError(f"No Dask scheduler answers at {address}: {error}") from error
     with client:
-        workers = _checked(client, address, roots, detector)
+        workers = _checked(client, address, roots, settings)
         with parallel_config(backend="surviving_dask", client=client):
             yield workers
 
 
-def _checked(client: Client, address: str, roots: tuple[Path | str, ...], detector: DetectorSettings) -> int:
+def _checked(client: Client, address: str, roots: tuple[Path | str, ...], settings: WorkerSettings) -> int:
     try:
         client.wait_for_workers(1, timeout=_PATIENCE)
     except TimeoutError as error:
         raise ClusterError(f"The scheduler at {address} has no workers. Start some: dask worker {address}") from error
     seen = {root.name: root.landmark() for root in map(open_root, roots)}
-    answers = client.run(_problem, seen, version("emotion-annotate"), detector, detector.identity(), on_error="return")
+    answers = client.run(_problem, seen, version("emotion-annotate"), settings, _files(settings), on_error="return")
     for worker, answer in answers.items():
         if answer is not None:
             install = ". Install emotion-annotate there, too" if isinstance(answer, ModuleNotFoundError) else ""
@@ -137,16 +138,29 @@ def _checked(client: Client, address: str, roots: tuple[Path | str, ...], detect
     return len(answers)
 
 
-def _problem(seen: dict[str, str], expected: str, detector: DetectorSettings, identity: dict[str, Any]) -> str | None:
+def _problem(seen: dict[str, str], expected: str, settings: WorkerSettings, files: dict[str, str]) -> str | None:
     """Why this worker cannot do the work; ``seen`` has a landmark of each root."""
     if multiprocessing.current_process().name == "MainProcess":
         return "nobody would start it again after a crash, as it runs with --no-nanny"
     if version("emotion-annotate") != expected:
         return f"it has version {version('emotion-annotate')} of emotion-annotate, and not {expected}"
     try:
-        if detector.identity() != identity:
-            return f"its {detector.model} is another file"
+        for file, sha256 in _files(settings).items():
+            if files[file] != sha256:
+                return f"its {file} is another file"
         hidden = [root for root, landmark in seen.items() if not open_root(root).sees(landmark)]
-    except (DetectorError, RootError) as error:
+    except (DetectorError, NetworkError, RootError) as error:
         return str(error).rstrip(".")
     return f"it does not see the photographs in {hidden[0]}. Perhaps its disk is not mounted there" if hidden else None
+
+
+def _files(settings: WorkerSettings) -> dict[str, str]:
+    """The files that a worker needs, and what is in them; raises DetectorError or NetworkError."""
+    settings.detector.identity()
+    networks = settings.networks and (settings.networks.emotions, settings.networks.verifier)
+    detector = settings.detector
+    wanted = (detector.model if detector.spec.origin else detector.glance, *(networks or ()))
+    missing = [file for file in wanted if file and not file.is_file()]
+    if missing:
+        raise NetworkError(f"No network at {missing[0]}.")
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in wanted if file}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 
-from batch.outcome import Found, Key, Outcome, Result, Setback
+from batch.outcome import Found, Key, Result, Setback
 
 log = logging.getLogger("annotate.patience")
 
@@ -18,7 +18,7 @@ MANY = 20
 
 
 class Patience:
-    """Outcomes of images, in their order but for those that were tried again.
+    """What became of images, in their order but for those that were tried again.
 
     After the iteration ``unread`` holds what could not be read with all the pauses. If that was so many in a row that
     the run had better stop, ``stopped`` says so, and images behind them were not tried at all.
@@ -35,7 +35,7 @@ class Patience:
         self.unread: list[Setback] = []
         self.stopped = False
 
-    def outcomes(self, images: Iterable[Found]) -> Iterator[Outcome]:
+    def results(self, images: Iterable[Found]) -> Iterator[Result]:
         """Do the images, those that cannot be read for now once more behind the others."""
         stream, tries = iter(images), 0
         again: list[Found] = []
@@ -54,13 +54,13 @@ class Patience:
             time.sleep(pause)
             again = [*(setback.found for setback in self.unread), *self._under_way.values()]
 
-    def _round(self, images: Iterable[Found]) -> Generator[Outcome, None, bool]:
+    def _round(self, images: Iterable[Found]) -> Generator[Result, None, bool]:
         """Do images until all are done or many in a row could not be read; gives whether any could."""
         in_a_row, some_done = 0, False
         with closing(self._work(self._handed_out(images))) as results:
             for result in results:
                 self._under_way.pop(result.found.key, None)
-                if isinstance(result, Outcome):
+                if not isinstance(result, Setback):
                     in_a_row, some_done = 0, True
                     yield result
                     continue

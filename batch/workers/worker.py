@@ -1,4 +1,4 @@
-"""What a worker does with an image: read, decode, find faces, cut them out. No image ever leaves it."""
+"""What a worker does with an image: read, decode, find faces, verify and label them. No image ever leaves it."""
 
 import faulthandler
 import multiprocessing
@@ -6,21 +6,24 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from batch.detection.boxes import is_within_reason
+from batch.detection.boxes import within_reason
 from batch.detection.crop import crop_faces, cut_patches
 from batch.detection.detect import Detector, build_detector
+from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
+from batch.detection.networks import Network, onnx_classifier, without_label
+from batch.detection.quality import measure_faces
 from batch.errors import DetectorError
 from batch.faults import TransientError, may_heal
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import Box, Found, ImageError, Outcome, Result, Setback, Status
+from batch.outcome import Found, ImageError, Outcome, Proposals, Result, Setback, Status
 from batch.roots import image_source, open_root
-from batch.settings import DetectorSettings, WorkerSettings
+from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 
 
 def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
@@ -31,10 +34,10 @@ def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]
 def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterator[Result]:
     """What became of each image, as it comes. In a worker process each is given its time and no more.
 
-    Of no images at all the detector is built and tried, so that whoever waits for the end knows the process for sound.
+    Raises DetectorError or NetworkError if a file cannot be used, also of no images at all, so that whoever waits for
+    the end knows the process for sound.
     """
-    if not chunk:
-        shared_detector(settings.detector).detect(np.zeros((64, 64), np.uint8))
+    _make_ready(settings)
     for root in {found.key.root for found in chunk}:
         open_root(root).prepare()
     for found in chunk:
@@ -60,31 +63,29 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def annotate_image(found: Found, settings: WorkerSettings) -> Result:
-    """Read an image and propose its faces; whatever is wrong with the image becomes its status."""
+    """Read an image, find its faces, label them if that is to be done here.
+
+    Whatever is wrong with the image becomes its status.
+    """
     started = time.perf_counter()
     try:
-        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.enough)
+        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.decode_long_side)
         decoded = time.perf_counter()
         with _blamed_on(photograph):
-            boxes, crops, patches = find_faces(photograph, shared_detector(settings.detector), settings.detector)
+            found_here = find_faces(photograph, shared_detector(settings.detector), settings.detector)
+            seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
+            size = photograph.width, photograph.height
+            proposals = Proposals(found, *size, photograph.taken_at, *found_here, seconds)
+            if settings.networks is None:
+                return proposals
+            asking = labelled_faces(proposals, settings.detector, settings.crops)
+            return answered(asking, partial(shared_network, settings.networks))
     except TransientError as error:
         return Setback(found, str(error))
     except ImageError as error:
         seconds = {"decode": time.perf_counter() - started}
         ours = error.status is Status.CRASHED
         return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds, doubtful=ours)
-    seconds = {"decode": decoded - started, "detect": time.perf_counter() - decoded}
-    return Outcome(
-        found,
-        Status.OK if boxes else Status.NO_FACE,
-        width=photograph.width,
-        height=photograph.height,
-        taken_at=photograph.taken_at,
-        boxes=tuple(boxes),
-        crops=crops,
-        patches=patches,
-        seconds=seconds,
-    )
 
 
 @contextmanager
@@ -106,20 +107,19 @@ def _blamed_on(photograph: Photograph) -> Iterator[None]:
 
 def find_faces(
     photograph: Photograph, detector: Detector, settings: DetectorSettings
-) -> tuple[list[Box], np.ndarray, np.ndarray | None]:
-    """Detect on a shrunken image, cut out of the decoded one: boxes in full-size pixels, their crops, or patches."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Detect on a shrunken image, cut and measure in the decoded one: what ``Proposals`` has from boxes to quality."""
     gray = photograph.gray
     rows, columns = gray.shape
     seen = shrunken(gray, settings.detect_size)
-    across, down = columns / seen.shape[1], rows / seen.shape[0]
-    found = [box for box in detector.detect(seen) if is_within_reason(box, seen)]
-    if not settings.verified:
-        found = [box for box in found if box.score >= settings.threshold]
-    decoded = [_scaled(box, across, down) for box in found]
-    boxes = [_scaled(box, photograph.width / columns, photograph.height / rows) for box in decoded]
-    if settings.verified:
-        return boxes, crop_faces(gray, []), cut_patches(gray, decoded)
-    return boxes, crop_faces(gray, decoded), None
+    boxes, scores = detector.detect(seen)
+    kept = within_reason(boxes, seen)
+    if not settings.spec.verified:
+        kept &= scores >= settings.threshold
+    decoded = boxes[kept] * np.tile([columns / seen.shape[1], rows / seen.shape[0]], 2)
+    cut = cut_patches if settings.spec.verified else crop_faces
+    full = decoded * np.tile([photograph.width / columns, photograph.height / rows], 2)
+    return full, scores[kept], cut(gray, decoded), measure_faces(gray, decoded)
 
 
 def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:
@@ -138,8 +138,13 @@ def shrunken(gray: np.ndarray, long_side: int) -> np.ndarray:
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))
 
 
-def _scaled(box: Box, across: float, down: float) -> Box:
-    return Box(box.x * across, box.y * down, box.width * across, box.height * down, box.score)
+@lru_cache(maxsize=4)
+def _make_ready(settings: WorkerSettings) -> None:
+    """Build what this process needs for these settings, and try it."""
+    shared_detector(settings.detector).detect(np.zeros((64, 64), np.uint8))
+    if settings.networks:
+        for name in (VERIFY, CLASSIFY):
+            shared_network(settings.networks, name)
 
 
 @lru_cache(maxsize=4)
@@ -147,3 +152,12 @@ def shared_detector(settings: DetectorSettings) -> Detector:
     """The detector of this process with these settings, built once."""
     cv2.setNumThreads(1)  # one worker per core already
     return build_detector(settings)
+
+
+@lru_cache(maxsize=4)
+def shared_network(files: NetworkFiles, name: str) -> Network:
+    """The network of this process that verifies or that classifies, built once."""
+    if name == VERIFY and files.verifier:
+        return onnx_classifier(files.verifier)
+    emotions = onnx_classifier(files.emotions)
+    return emotions if files.left_out is None else without_label(emotions, files.left_out)

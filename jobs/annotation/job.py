@@ -3,17 +3,16 @@
 import itertools
 import json
 import logging
-import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from batch.errors import ClusterError, OutputError, UnreadError
 from batch.outcome import Found, Outcome, Result, Setback, Status
-from batch.pictures.crop_files import CropFiles
-from batch.pictures.drawn_copies import DrawnCopies
 from batch.plan import Plan
 from batch.roots import open_root
 from batch.roots.walk import WalkSettings
@@ -28,9 +27,13 @@ from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
+from jobs.annotation.outputs import changes, check_nested
+from jobs.annotation.pictures import write_missing_pictures
+from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
 from model.errors import ModelError
+from model.extras import without_matplotlib
 from model.labels import NEUTRAL
 
 log = logging.getLogger("annotate.job")
@@ -53,7 +56,7 @@ class AnnotationSettings:
     model: Path = EMOTION_MODEL
     device: str = "auto"
     without_neutral: bool = False
-    worker: WorkerSettings = WorkerSettings(DetectorSettings(model=GLANCE_MODEL))
+    worker: WorkerSettings = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL))
     walk: WalkSettings = WalkSettings()
     cluster: str | None = None
     """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
@@ -76,7 +79,7 @@ class AnnotationJob:
         self.card: ModelCard = read_card(settings.model)
         _check_labels(self.card)
         detector = settings.worker.detector
-        self.verifier = read_card(FACE_MODEL) if detector.verified else None
+        self.verifier = read_card(FACE_MODEL) if detector.spec.verified else None
         self.labels = tuple(x for x in self.card.labels if x != NEUTRAL or not settings.without_neutral)
         self.identity = {
             "schema": SCHEMA_VERSION,
@@ -86,13 +89,9 @@ class AnnotationJob:
         }
         self.snapshot: Snapshot = read_snapshot(settings.output)
         self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
-        parent = Path(os.path.commonpath([open_root(root).place for root in settings.roots]))
-        self.pictures = [
-            kind(folder, parent, self.labels)
-            for kind, folder in ((CropFiles, settings.crops), (DrawnCopies, settings.draw))
-            if folder is not None
-        ]
         self._added = 0
+        self.rows: dict[str, int] | None = None
+        """How many images and faces the tables hold after a run that has changed them."""
         self.plan = self._planned()
 
     def run(self) -> None:
@@ -113,6 +112,8 @@ class AnnotationJob:
             rows = self._publish()
         if rows:
             self._write_run(rows)
+        self.rows = rows
+        self._write_pictures()
         if unread:
             first = unread[0]
             raise UnreadError(
@@ -127,9 +128,6 @@ class AnnotationJob:
         self._added = 0
         try:
             for outcome in self._annotated(patience):
-                for pictures in self.pictures:
-                    with self.report.stage("draw"):
-                        pictures.write(outcome)
                 self.checkpoints.add(outcome)
                 self._added += outcome.found.key not in self.plan.known
                 self.report.add(outcome, self._emotions(outcome))
@@ -168,6 +166,12 @@ class AnnotationJob:
         if plan.deleted:
             log.info("%d images are deleted, and their rows go (--prune is not needed for them)", len(plan.deleted))
 
+    def say_why(self) -> None:
+        """Say what makes everything be annotated anew, if something does."""
+        if self.snapshot.identity and not self._same_identity:
+            said = "; ".join(changes(self.snapshot.identity, self.identity))
+            log.warning("all images are annotated anew, as this has changed: %s", said)
+
     def preview(self) -> None:
         """Walk the roots and say what a run would do."""
         for _ in self.plan:
@@ -182,23 +186,35 @@ class AnnotationJob:
         return self.snapshot.identity == self.identity
 
     def _annotated(self, patience: Patience) -> Iterator[Outcome]:
-        """Every image of the plan with its faces' probabilities. Keras is imported while the workers already work."""
-        settings = self.settings
-        outcomes = self.report.watch(self.plan, patience.outcomes)
-        first = next(outcomes, None)
+        """What becomes of every image of the plan. Keras, if it is needed, is imported while the workers work."""
+        results = self.report.watch(self.plan, patience.results)
+        first = next(results, None)
         if first is None:
             return
-        from jobs.annotation.face_networks import NetworkSettings, annotated_faces
+        results = itertools.chain([first], results)
+        if self._worker.networks is None:
+            with without_matplotlib():
+                from jobs.annotation.gpu import labelled_by_keras
 
-        networks = NetworkSettings(
-            self.card,
-            self.verifier,
-            settings.batch_size,
-            settings.worker.detector,
-            settings.device,
-            settings.without_neutral,
-        )
-        yield from annotated_faces(itertools.chain([first], outcomes), networks, self.report)
+            results = labelled_by_keras(results, self._worker, self._networks, self.report)
+        yield from cast(Iterator[Outcome], results)
+
+    @property
+    def _networks(self) -> NetworkSettings:
+        settings = self.settings
+        without = NEUTRAL if settings.without_neutral else None
+        cards = self.card, self.verifier
+        detector = settings.worker.detector
+        proposing = detector.model_file() if detector.spec.origin else None
+        return NetworkSettings(*cards, settings.batch_size, settings.device, without, settings.output, proposing)
+
+    @cached_property
+    def _worker(self) -> WorkerSettings:
+        """What the workers are told, networks included, which are looked for once there is an image."""
+        settings, self.report.device = self.settings, "cpu"
+        with self.report.stage("start"):
+            networks = worker_networks(self._networks)
+        return replace(settings.worker, networks=networks)
 
     def _read(self, images: Iterable[Found]) -> Generator[Result, None, None]:
         """What the workers make of the images, here or on a cluster, which is looked for once there is an image."""
@@ -214,15 +230,14 @@ class AnnotationJob:
     def _worked_on(self, images: Iterable[Found]) -> Generator[Result, None, None]:
         settings = self.settings
         if settings.cluster is None:
-            yield from annotate_images(images, settings.worker, settings.jobs)
+            yield from annotate_images(images, self._worker, settings.jobs)
             return
         cluster = _cluster_module()
-        with cluster.cluster_workers(settings.cluster, settings.roots, settings.worker.detector) as workers:
-            yield from cluster.annotate_on_cluster(images, settings.worker, workers)
+        with cluster.cluster_workers(settings.cluster, settings.roots, self._worker) as workers:
+            yield from cluster.annotate_on_cluster(images, self._worker, workers)
 
     def _emotions(self, outcome: Outcome) -> list[str]:
-        probabilities = outcome.probabilities
-        return [] if probabilities is None else [self.labels[i] for i in probabilities.argmax(axis=1)]
+        return [self.labels[int(face.probabilities.argmax())] for face in outcome.faces]
 
     def _publish(self) -> dict[str, int] | None:
         """Publish new tables, if anything in them has changed and nothing of them is still missing; their rows."""
@@ -230,9 +245,7 @@ class AnnotationJob:
         csv = self.settings.csv or (output / "faces.csv").exists()
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
-            log.info("nothing new: %d images are all known", self.plan.found)
-            if self.pictures:
-                log.warning("--crops and --draw show images annotated in this run; for all of them say --rescan")
+            self._say_nothing_new()
             return None
         if self._old_tables_stay(new):
             return None
@@ -243,6 +256,20 @@ class AnnotationJob:
         count = publish(output, rows, self.labels, self.identity, generation, csv, self._check_count)
         self.checkpoints.clear(new)
         return count._asdict()
+
+    def _say_nothing_new(self) -> None:
+        walk, found = self.settings.walk, self.plan.found
+        roots = ", ".join(open_root(root).name for root in self.settings.roots)
+        if found:
+            log.info("nothing new: %d images are all known", found, extra={"fields": {"images": 0, "known": found}})
+        elif walk.include or walk.exclude:
+            log.warning(
+                "no image below %s is let through by --include and --exclude. A pattern matches a whole path below the "
+                "root, a name, or a folder; it minds case",
+                roots,
+            )
+        else:
+            log.warning("no image found below %s", roots)
 
     def _old_tables_stay(self, new: list[Path]) -> bool:
         """Whether images of tables that another model or detector has made are still to be annotated; if so, say it."""
@@ -272,6 +299,15 @@ class AnnotationJob:
                 f"deleted; run annotate again, and if it says the same look at the disk of {self.settings.output}."
             )
 
+    def _write_pictures(self) -> None:
+        settings = self.settings
+        if settings.crops or settings.draw:
+            with self.report.stage("draw"):
+                folders = settings.crops, settings.draw
+                write_missing_pictures(
+                    settings.output, self.identity, folders, settings.roots, settings.walk, settings.jobs
+                )
+
     def _write_run(self, rows: dict[str, int]) -> None:
         """Write run.json: what this run did, how long it took, and what made the tables."""
         unlistable = self.plan.unlistable
@@ -291,6 +327,9 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
         finish_publishing(settings.output)
         job = AnnotationJob(settings, report)
         _check_other_roots(job)
+        if not settings.prune:
+            check_nested(settings.roots, job.plan.filled_roots, settings.output)
+        job.say_why()
         yield job
 
 

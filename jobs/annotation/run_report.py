@@ -1,26 +1,24 @@
 """What a run has done so far: counted, timed, shown while it goes on, summed up at its end."""
 
 import logging
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from batch.errors import RootError
-from batch.outcome import FAILED, Found, Outcome, Status
+from batch.outcome import FAILED, Found, Outcome, Result, Status
 from batch.plan import Plan
+from jobs.annotation.progress_bar import NoBar, bar_for_person
 
 log = logging.getLogger("annotate.job")
 
-_LOG_EVERY_SECONDS = 30.0
+LOG_EVERY_SECONDS = 30.0
 _PACKAGES = ("emotion-annotate", "keras", "tensorflow", "opencv-python-headless", "pillow", "pyarrow", "numpy")
 
 
@@ -37,14 +35,9 @@ class RunReport:
 
     def __post_init__(self) -> None:
         self._logged = self.started
-        columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} images/s, {task.fields[faces]} faces"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=Console(file=sys.stderr), disable=not self.bar, transient=True)
-        self._task = self._progress.add_task("", total=None, rate=0.0, faces=0)
+        self._progress = bar_for_person() if self.bar else NoBar()
+        self._total: int | None = None
+        self._done, self._read_rate = 0, 0.0
 
     def __enter__(self) -> "RunReport":
         self._progress.start()
@@ -77,26 +70,33 @@ class RunReport:
         finally:
             self.seconds[name] += time.monotonic() - begun
 
-    def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Outcome]]) -> Iterator[Outcome]:
+    def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Result]]) -> Iterator[Result]:
         """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
-        if self.bar:
-            threading.Thread(target=self._count, args=(plan,), daemon=True).start()
         due = 0
 
         def counted() -> Iterator[Found]:
             nonlocal due
             for found in plan:
+                if not due:  # a run with nothing new lists the images once
+                    threading.Thread(target=self._count, args=(plan,), daemon=True).start()
                 due += 1
                 yield found
 
         for read, outcome in enumerate(work(counted()), 1):
-            rate, faces = read / (time.monotonic() - self.started), self.emotions.total()
-            self._progress.update(self._task, completed=plan.found - due + read, rate=rate, faces=faces)
+            self._done, self._read_rate = plan.found - due + read, read / (time.monotonic() - self.started)
+            said = f"{self._read_rate:.1f} images/s, {self.emotions.total()} faces{self._left()}"
+            self._progress.update(self._done, self._total, said)
             yield outcome
+
+    def _left(self) -> str:
+        """The time that is left, once it is known how many images there are."""
+        if self._total is None or not self._read_rate:
+            return ""
+        return f", {timedelta(seconds=round((self._total - self._done) / self._read_rate))} left"
 
     def _count(self, plan: Plan) -> None:
         with suppress(RootError):  # the plan itself says so
-            self._progress.update(self._task, total=plan.count())
+            self._total = plan.count()
 
     def add(self, outcome: Outcome, emotions: Iterable[str]) -> None:
         """Count an image that is done, with the emotions of its faces."""
@@ -106,9 +106,15 @@ class RunReport:
             self.seconds[stage] += seconds
         if outcome.status is Status.CRASHED:
             log.warning("%s/%s: %s", *outcome.found.key, outcome.error)
-        if not self.bar and time.monotonic() - self._logged >= _LOG_EVERY_SECONDS:
+        if not self.bar and time.monotonic() - self._logged >= LOG_EVERY_SECONDS:
             self._logged = time.monotonic()
-            log.info("%d images done, %.1f images/s, %d faces", self.images, self.rate, self.emotions.total())
+            total = "" if self._total is None else f" of {self._total}"
+            fields = {"images": self.images, "faces": self.emotions.total()}
+            log.info(
+                "%d images done%s, %.1f images/s, %d faces%s",
+                *(self.images, total, self.rate, self.emotions.total(), self._left()),
+                extra={"fields": fields},
+            )
 
     def as_json(self) -> dict[str, Any]:
         """The counts and seconds as run.json has them."""
@@ -129,8 +135,11 @@ class RunReport:
     def log_summary(self) -> None:
         """Say what was done: images by status, faces by emotion, seconds by stage."""
         statuses = ", ".join(f"{self.statuses[s]} {s}" for s in Status if self.statuses[s])
-        log.info("%d images in %.1f s: %s", self.images, time.monotonic() - self.started, statuses or "none")
+        seconds = time.monotonic() - self.started
+        fields = {"images": self.images, "faces": self.emotions.total(), "statuses": dict(self.statuses)}
+        fields["seconds"] = round(seconds, 3)
+        log.info("%d images in %.1f s: %s", self.images, seconds, statuses or "none", extra={"fields": fields})
         faces = ", ".join(f"{count} {emotion}" for emotion, count in self.emotions.most_common())
         log.info("%d faces: %s", self.emotions.total(), faces or "none")
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in sorted(self.seconds.items()))
-        log.info("seconds by stage (workers' added up): %s", stages or "none")
+        log.debug("seconds by stage (workers' added up): %s", stages or "none")

@@ -4,27 +4,39 @@ import base64
 import io
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pandas as pd
 from PIL import Image
 
 from batch.errors import RootError
+from batch.faults import TransientError
 from batch.images.decode import read_picture
 from batch.outcome import ImageError, Key
 from batch.roots import image_source, open_root
 from batch.roots.root import ImageSource
+from jobs.report_page.rows import link_of
 
-_SHOWN = 8
+_SHOWN, _TRIED = 8, 32
+"""Faces of a sheet, and how many are looked at to find so many different ones."""
 _SIDE, _AROUND, _QUALITY = 96, 1.3, 80
+_ALIKE, _GRAY, _SHIFT = 0.88, 32, 5
+"""Least correlation of two small gray pictures of one face, their side, and by how much one may be shifted."""
 
 
 @dataclass(frozen=True)
 class ShownFace:
     """A face of the contact sheet; ``picture`` is a data URL, None if the photograph cannot be read any more."""
 
+    row: int
+    """Its row in faces.parquet."""
     name: str
     confidence: float
     picture: str | None
+    link: str | None
 
 
 @dataclass(frozen=True)
@@ -36,28 +48,54 @@ class Sheet:
     least_sure: list[ShownFace]
 
 
-def contact_sheets(faces: pd.DataFrame, labels: list[str]) -> list[Sheet]:
-    """A sheet per label of ``labels`` that any of ``faces`` (rows of faces.parquet) has."""
-    sheets = []
+def contact_sheets(faces: pd.DataFrame, labels: list[str], page: Path) -> list[Sheet]:
+    """A sheet per label of ``labels`` that any of ``faces`` (rows of faces.parquet) has; no face comes twice.
+
+    Copies of a photograph have the same numbers; smaller ones, and those saved anew, still look alike.
+    """
+    faces = faces.assign(row=np.arange(len(faces)))
+    faces = faces.drop_duplicates(["x", "y", "width", "height", *labels])
     faces = faces.assign(readable=faces["root"].map({root: _is_there(root) for root in faces["root"].unique()}))
+    sheets = []
     for label in labels:
         of_label = faces[faces["emotion"] == label].sort_values("confidence", kind="stable")
         if len(of_label):
-            least = of_label.head(min(_SHOWN, len(of_label) // 2))
-            surest = of_label.tail(min(_SHOWN, len(of_label) - len(least))).iloc[::-1]
-            sheets.append(Sheet(label, [*map(_shown, surest.itertuples())], [*map(_shown, least.itertuples())]))
+            half, seen = len(of_label) // 2, list[np.ndarray]()
+            surest = _different(of_label.iloc[half:].iloc[::-1], seen, page)
+            sheets.append(Sheet(label, surest, _different(of_label.iloc[:half], seen, page)))
     return sheets
 
 
-def _shown(face: tuple[object, ...]) -> ShownFace:
-    row = face._asdict()  # type: ignore[attr-defined]
-    side = max(row["width"], row["height"], 1) * _AROUND
-    picture = None
-    if row["readable"]:
-        with suppress(ImageError, RootError):
-            source = image_source(Key(row["root"], row["path"]))
-            picture = _cut(source, row["x"] + row["width"] / 2, row["y"] + row["height"] / 2, side)
-    return ShownFace(row["path"], row["confidence"], picture)
+def _different(faces: pd.DataFrame, seen: list[np.ndarray], page: Path) -> list[ShownFace]:
+    """The first of the faces that look different from each other and from those seen."""
+    shown: list[ShownFace] = []
+    for row in faces.head(_TRIED).itertuples():
+        cut = _picture(row)
+        if cut is not None:
+            gray = np.asarray(cut.convert("L").resize((_GRAY, _GRAY), Image.Resampling.BOX))
+            if any(_are_alike(gray, other) for other in seen):
+                continue
+            seen.append(gray)
+        link = link_of(row.root, row.path, page) if row.readable else None
+        shown.append(ShownFace(row.row, row.path, row.confidence, None if cut is None else _as_url(cut), link))
+        if len(shown) == _SHOWN:
+            break
+    return shown
+
+
+def _are_alike(gray: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the one's middle is found in the other: boxes of one face differ a little from copy to copy."""
+    middle = np.ascontiguousarray(other[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT])
+    return float(cv2.matchTemplate(gray, middle, cv2.TM_CCOEFF_NORMED).max()) >= _ALIKE
+
+
+def _picture(face: Any) -> Image.Image | None:
+    side = max(face.width, face.height, 1) * _AROUND
+    if face.readable:
+        with suppress(ImageError, RootError, TransientError):
+            source = image_source(Key(face.root, face.path))
+            return _cut(source, face.x + face.width / 2, face.y + face.height / 2, side)
+    return None
 
 
 def _is_there(root: str) -> bool:
@@ -69,12 +107,15 @@ def _is_there(root: str) -> bool:
     return True
 
 
-def _cut(file: ImageSource, across: float, down: float, side: float) -> str:
-    """The square of that centre and side, in pixels of the full-size photograph, as a small JPEG; raises ImageError."""
+def _cut(file: ImageSource, across: float, down: float, side: float) -> Image.Image:
+    """The square of that centre and side, in pixels of the full-size photograph, at 96 pixels; raises ImageError."""
     picture, shrink = read_picture(file, least=_SIDE / side)
     left, top = round((across - side / 2) * shrink), round((down - side / 2) * shrink)
     cut = picture.crop((left, top, left + round(side * shrink), top + round(side * shrink)))
-    cut = cut.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return cut.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+
+
+def _as_url(picture: Image.Image) -> str:
     buffer = io.BytesIO()
-    cut.save(buffer, "JPEG", quality=_QUALITY)
+    picture.save(buffer, "JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,93 +1,126 @@
 """What the report says of an output."""
 
+import base64
+import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from batch.errors import OutputError
+from batch.pictures.palette import colour_of
+from batch.tables.csv_tables import write_csv
 from batch.tables.snapshot import read_annotations
+from jobs.report_page.figures import CONFIDENCES, SIZES, Group, by_period, counted, groups, histogram, shares
+from jobs.report_page.rows import Rows
+from model.bundle import EMOTION_MODEL, SHIPPED, read_card
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_FAILED = 200
-"""Failed images that are named; the rest is counted."""
-_CONFIDENCES = np.linspace(0, 1, 21)
-_SIZES = 2.0 ** np.arange(4, 12.5, 0.5)
-"""Edges of the bins of face sizes: 16 to 4096 pixels in steps of a half power of two."""
+"""Failed images that are named without a script; the rest is counted."""
+_FOLDERS, _MOST_FOLDERS = 12, 200
+"""Folders that are shown at first, and in all, without a script."""
 
 
-def render(annotations: Path, anonymous: bool = False) -> str:
-    """The page for an output, as HTML that needs neither network nor script.
+def render(annotations: Path, anonymous: bool = False, page: Path = Path("report.html")) -> str:
+    """The page for an output, as HTML that needs no network, and a script only to filter; ``page`` is its place.
 
     Raises OutputError if there are no tables, or the extra that renders pages is not installed.
     """
     try:
-        import matplotlib  # noqa: F401 - whether it is there
         from jinja2 import Environment, FileSystemLoader
     except ImportError as error:
         raise OutputError("Reports need the extra [report]: pip install 'emotion-annotate[report]'.") from error
     faces, images = read_annotations(annotations)
     run = annotations / "run.json"
+    labels = list(faces.columns[faces.columns.get_loc("confidence") + 1 :])
     template = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True).get_template("report.html")
+    made = json.loads(run.read_text("utf-8")) if run.exists() else None
     return template.render(
         images=len(images),
         faces=len(faces),
         anonymous=anonymous,
         failed=_failed(images, anonymous),
         annotated=(images["annotated_at"].min(), images["annotated_at"].max()) if len(images) else None,
-        run=json.loads(run.read_text("utf-8")) if run.exists() else None,
-        **_charts(images, faces, anonymous),
+        run=made,
+        model_card=_model_card(made),
+        colours={label: colour_of(index) for index, label in enumerate(labels)},
+        **_charts(Rows(faces, images, labels), anonymous, page),
     )
 
 
-def _charts(images: pd.DataFrame, faces: pd.DataFrame, anonymous: bool) -> dict[str, Any]:
-    """SVG elements by name, and the contact sheets; without faces the images' statuses alone."""
-    from jobs.report_page.charts import by_period, counts_chart, histogram, shares_chart, time_chart
-    from jobs.report_page.faces import contact_sheets
-
-    charts: dict[str, Any] = {"statuses": counts_chart(_counts(images["status"]))} if len(images) else {}
-    if not len(faces):
-        return charts
-    labels = list(faces.columns[faces.columns.get_loc("confidence") + 1 :])
-    emotion = pd.Categorical(faces["emotion"].astype(str), categories=labels)
-    charts["emotions"] = counts_chart(_counts(faces["emotion"]))
-    charts["folders"] = shares_chart(_by_folder(faces, pd.Series(emotion, name="emotion"), anonymous))
-    charts["confidences"] = histogram(faces["confidence"], list(_CONFIDENCES), "confidence")
-    sizes = faces[["width", "height"]].max(axis=1).clip(_SIZES[0], _SIZES[-1])
-    charts["sizes"] = histogram(sizes, list(_SIZES), "longer side of the face, pixels", logarithmic=True)
-    dated = faces.assign(emotion=emotion).merge(images[["root", "path", "taken_at"]], on=["root", "path"])
-    charts["undated"] = int(dated["taken_at"].isna().sum())
-    dated = dated.dropna(subset="taken_at")
-    if len(dated):
-        charts["times"] = time_chart(by_period(dated["taken_at"], dated["emotion"]))
+def _charts(rows: Rows, anonymous: bool, page: Path) -> dict[str, Any]:
+    """The figures by chart; what names a face or a file only if the page is not ``anonymous``."""
+    faces, images, labels = rows.faces, rows.images, rows.labels
+    charts: dict[str, Any] = {"statuses": shares(images["status"].astype(str).value_counts().items())}
     if not anonymous:
-        charts["sheets"] = contact_sheets(faces, labels)
-    return charts
+        charts |= {"roots": list(images.groupby("root").size().items()), "rows": rows.packed(page)}
+    if len(faces):
+        moments = images["taken_at"].iloc[rows.image].reset_index(drop=True)
+        charts["emotions"] = shares(faces["emotion"].astype(str).value_counts().items())
+        charts["folders"] = _folders(rows, anonymous)
+        charts["periods"] = by_period(moments, rows.label, labels)
+        undated = moments.isna().to_numpy()
+        charts["undated"] = (int(undated.sum()), len(np.unique(rows.image[undated])))
+        charts["confidences"] = _bins(histogram(faces["confidence"], CONFIDENCES), CONFIDENCES)
+        charts["sizes"] = _bins(histogram(faces[["width", "height"]].max(axis=1), SIZES), SIZES)
+        if not anonymous:
+            from jobs.report_page.faces import contact_sheets
+
+            charts["sheets"] = contact_sheets(faces, labels, page)
+    return charts | {"numbers": _numbers(charts), "shown_folders": _FOLDERS, "most_folders": _MOST_FOLDERS}
 
 
-def _counts(column: "pd.Series[str]") -> "pd.Series[int]":
-    return column.astype("str").value_counts()
+def _folders(rows: Rows, anonymous: bool) -> list[Group]:
+    """The faces by folder, the fullest first, all of them but those without faces."""
+    counts = counted(rows.folder[rows.image], rows.label, (len(rows.folder_names), len(rows.labels)))
+    order = [index for index in np.argsort(-counts.sum(axis=1), kind="stable") if counts[index].any()]
+    names = [f"folder {n}" for n in range(1, len(order) + 1)] if anonymous else [rows.folder_names[i] for i in order]
+    return groups(names, counts[order], rows.labels)
 
 
-def _by_folder(faces: pd.DataFrame, emotion: "pd.Series[str]", anonymous: bool) -> pd.DataFrame:
-    """Counts of emotions (columns) by the photographs' folder (rows), the fullest first."""
-    folder = faces["path"].str.rpartition("/")[0].replace("", ".")
-    if faces["root"].nunique() > 1:
-        folder = faces["root"].str.rpartition("/")[2] + "/" + folder
-    counts = pd.crosstab(folder.rename("folder"), emotion, dropna=False)
-    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    if anonymous:
-        counts.index = pd.Index([f"folder {number}" for number in range(1, len(counts) + 1)])
-    return counts
+def _bins(counts: list[int], edges: tuple[float, ...]) -> list[tuple[float, float, int]]:
+    return list(zip(edges, edges[1:], counts, strict=False))
+
+
+def _numbers(charts: dict[str, Any]) -> str:
+    """What the charts show, as a data URL of a CSV file."""
+    tables: dict[str, list[Group]] = {
+        "images by status": [Group("all images", 0, charts["statuses"])],
+        "faces by emotion": [Group("all faces", 0, charts.get("emotions", []))],
+        "faces by folder": charts.get("folders", []),
+        "faces over time": charts.get("periods", []),
+    }
+    for chart, name in (("faces by confidence", "confidences"), ("faces by size", "sizes")):
+        bins = ((f"{low:g} to {high:g}", count) for low, high, count in charts.get(name, []))
+        tables[chart] = [Group("all faces", 0, shares(bins))]
+    rows = [
+        {"chart": chart, "group": group.name, "share": one.share, **asdict(one)}
+        for chart, of_chart in tables.items()
+        for group in of_chart
+        for one in group.shares
+    ]
+    file = io.BytesIO()
+    write_csv(pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False), file)
+    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _model_card(run: dict[str, Any] | None) -> str | None:
+    """The card of the model that made the tables, if it is the one that ships."""
+    card = SHIPPED / "README.md"
+    shipped = run is not None and run["identity"]["model"] == read_card(EMOTION_MODEL).sha256
+    return card.read_text("utf-8") if shipped and card.exists() else None
 
 
 def _failed(images: pd.DataFrame, anonymous: bool) -> dict[str, Any]:
     """The images that could not be used, with names or counted by reason, and how many of them are not shown."""
     failed = images[images["error"].notna()]
     if anonymous:
-        counted = failed.groupby("status", observed=True).size()
-        return {"rows": [{"status": str(status), "images": int(count)} for status, count in counted.items()], "more": 0}
+        by_status = failed.groupby("status", observed=True).size()
+        return {"rows": [{"status": str(name), "images": int(count)} for name, count in by_status.items()], "more": 0}
     rows = failed[["path", "status", "error"]].head(_MOST_FAILED).to_dict("records")
     return {"rows": rows, "more": max(0, len(failed) - _MOST_FAILED)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batch.detection.boxes import overlaps
+from batch.detection.boxes import iou
 
 SMALLEST, LONG_SIDE = 40, 1024
 """Faces whose shorter side has fewer pixels are neither asked for nor held against a detector, in photographs with
@@ -44,7 +44,7 @@ def match(
     asked = (sides >= smallest) & (sides < largest)
     found = np.full(len(faces), -np.inf)
     hit = np.full(len(boxes), -1)
-    fits = overlaps(boxes, faces)
+    fits = iou(boxes, faces)
     for index in np.argsort(-scores, kind="stable"):
         if max(boxes[index, 2:]) < 0.8 * smallest:
             continue

@@ -13,7 +13,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from batch.detection.boxes import as_box
 from batch.detection.crop import cut_patches, verifier_crops
 from batch.detection.detectors.cnn import LEAST, faces_in, letterboxed
 from batch.images.decode import read_photograph
@@ -25,11 +24,11 @@ from jobs.training.face_figures import ValidatedPhotograph, draw_figures
 from jobs.training.face_sets import KnownFaces, read_boxes, split
 from jobs.training.windows import NATIVE, cut_window
 from model.data.fer2013 import read_fer2013
+from model.detector.export import export_maps
 from model.detector.network import detector_network, inference_detector
 from model.detector.training import MISSED, DetectorTraining, train_detector
 from model.device import choose_device
 from model.errors import DataError
-from model.export import export_onnx
 from model.files import write_atomically
 from model.training.log import EpochLog
 from model.verifier.training import platt_scaling
@@ -148,12 +147,12 @@ def train_face_detector(job: DetectorJob) -> None:
         "backend": keras.backend.backend(),
     }
     write_atomically(job.output, shipped.save)
-    export_onnx(shipped, job.output.with_suffix(".onnx"))
+    export_maps(shipped, job.output.with_suffix(".onnx"))
     text = json.dumps(facts, indent=2) + "\n"
     write_atomically(job.output.with_suffix(".json"), lambda file: file.write_text(text, "utf-8"))
     draw_figures(job.photographs, [_validated(one, known) for one in found], job.output.with_suffix(""))
     _checkpoint(job).unlink(missing_ok=True)
-    log.info("wrote %s: %s", job.output, facts["validation"])
+    log.info("wrote %s", job.output, extra={"fields": {"validation": facts["validation"]}})
 
 
 def read_photographs(
@@ -163,7 +162,7 @@ def read_photographs(
     settings, photographs = WorkerSettings(), []
     for path in paths:
         try:
-            read = read_photograph(root / path, settings.max_pixels, settings.enough)
+            read = read_photograph(root / path, settings.max_pixels, settings.decode_long_side)
         except ImageError as error:
             raise DataError(f"{root / path}: {error.reason}.") from error
         gray = read.gray if detect_size is None else shrunken(read.gray, detect_size)
@@ -233,6 +232,6 @@ def _figures(found: list[FoundFaces]) -> dict[str, Any]:
 def _validated(one: FoundFaces, known: dict[str, KnownFaces]) -> ValidatedPhotograph:
     """What the pictures need of a photograph, true faces in its own pixels."""
     seen = one.photograph
-    crops = verifier_crops(cut_patches(seen.gray, [as_box(box) for box in one.boxes]))
+    crops = verifier_crops(cut_patches(seen.gray, one.boxes))
     best = np.arange(len(one.boxes))
     return ValidatedPhotograph(seen.path, known[seen.path].faces, crops, one.scores, one.matches(), best)

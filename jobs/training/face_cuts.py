@@ -6,7 +6,7 @@ import numpy as np
 
 from batch.detection.crop import CROP_SIZE, PATCH_SIZE, crop_faces, cut_patches
 from batch.images.decode import read_photograph
-from batch.outcome import Box, ImageError
+from batch.outcome import ImageError
 
 _MOST_PIXELS = 200_000_000
 _FULL_SIZE = 10**6
@@ -21,8 +21,7 @@ def cut_face(photograph: Path, box: tuple[float, ...]) -> np.ndarray:
         gray = read_photograph(photograph, _MOST_PIXELS, _FULL_SIZE).gray
     except ImageError as error:
         raise ValueError(error.reason) from error
-    x, y, width, height = box
-    boxes = [Box(x, y, width, height, 1.0)]
+    boxes = np.array([box])
     image, margin = cut_patches(gray, boxes)[0], (PATCH_SIZE - CROP_SIZE) // 2
     image[margin:-margin, margin:-margin] = crop_faces(gray, boxes)[0]
     return np.asarray(image)

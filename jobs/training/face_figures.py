@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from batch.detection.boxes import as_box
 from batch.detection.crop import cut_patches, verifier_crops
 from batch.images.decode import read_photograph
 from jobs.training.detection_metrics import Matches, curve
@@ -64,6 +63,6 @@ def _misses(root: Path, photographs: list[ValidatedPhotograph], threshold: float
     crops, titles = [], []
     for path, face, score in missed[:_SHEET]:
         photograph = read_photograph(root / path, 10**9, 10**5)
-        crops.append(verifier_crops(cut_patches(photograph.gray, [as_box(face)]))[0])
+        crops.append(verifier_crops(cut_patches(photograph.gray, face[None]))[0])
         titles.append(f"{score:.2f}" if score > 1e-6 else "not proposed")
     return crops, titles

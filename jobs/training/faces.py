@@ -95,11 +95,11 @@ def train_faces(job: FaceTraining) -> None:
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
-    save_bundle(network, job.output, FACE_LABELS, facts)
+    save_bundle(network, job.output, FACE_LABELS, facts, validation.images)
     draw_figures(job.photographs, photographs, job.output.with_suffix(""))
     for left in (checkpoint, _proposals(job, "training"), _proposals(job, "validation")):
         left.unlink(missing_ok=True)
-    log.info("wrote %s: %s", job.output, facts["validation"])
+    log.info("wrote %s", job.output, extra={"fields": {"validation": facts["validation"]}})
 
 
 def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) -> list[MinedPhotograph]:

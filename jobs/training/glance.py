@@ -9,7 +9,7 @@ import numpy as np
 
 from batch.detection.glance import standardised
 from jobs.training.face_sets import windows
-from model.export import export_onnx
+from model.detector.export import export_maps
 from model.glance.training import glance_logits, lower_by, train_glance
 
 log = logging.getLogger("annotate.train")
@@ -42,7 +42,7 @@ def train_and_export(
     faces = seen.faceness >= 0.5
     threshold = float(np.quantile(logits[faces], 1 - KEPT) if faces.any() else logits.min())
     lower_by(network, threshold)
-    export_onnx(network, file)
+    export_maps(network, file)
     passing = logits > threshold
     return {
         "windows_trained_on": len(learnt.patches),

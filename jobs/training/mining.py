@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from batch.detection.boxes import as_box, overlaps
+from batch.detection.boxes import iou
 from batch.detection.crop import cut_patches, verifier_crops
 from batch.detection.glance import cells
 from batch.images.decode import read_photograph
@@ -35,17 +35,17 @@ def mine_photograph(
 
     Raises ImageError if the photograph cannot be read.
     """
-    photograph = read_photograph(root / path, settings.max_pixels, settings.enough)
+    photograph = read_photograph(root / path, settings.max_pixels, settings.decode_long_side)
     gray = photograph.gray
     seen = shrunken(gray, settings.detector.detect_size)
     shrink = seen.shape[1] / photograph.width
-    proposals = np.array([box[:4] for box in shared_detector(settings.detector).detect(seen)]).reshape(-1, 4) / shrink
+    proposals = shared_detector(settings.detector).detect(seen)[0] / shrink
     large = faces[faces[:, 2:].max(axis=1) * shrink >= 20]
     others = _shifted(np.repeat(large, shifted, axis=0), np.random.default_rng((seed, *path.encode())))
     boxes = np.concatenate([proposals, others])
-    fit = overlaps(boxes, faces).max(axis=1, initial=0)
+    fit = iou(boxes, faces).max(axis=1, initial=0)
     across = gray.shape[1] / photograph.width
-    crops = verifier_crops(cut_patches(gray, [as_box(box * across) for box in boxes]))
+    crops = verifier_crops(cut_patches(gray, boxes * across))
     return MinedPhotograph(path, boxes, crops, fit, np.arange(len(boxes)) < len(proposals))
 
 
@@ -54,10 +54,10 @@ def mine_windows(root: Path, path: str, settings: WorkerSettings) -> tuple[np.nd
 
     Raises ImageError if the photograph cannot be read.
     """
-    gray = read_photograph(root / path, settings.max_pixels, settings.enough).gray
+    gray = read_photograph(root / path, settings.max_pixels, settings.decode_long_side).gray
     seen = shrunken(gray, settings.detector.detect_size)
-    boxes = np.array([box[:4] for box in shared_detector(settings.detector).detect(seen)]).reshape(-1, 4)
-    crops = verifier_crops(cut_patches(gray, [as_box(box * gray.shape[1] / seen.shape[1]) for box in boxes]))
+    boxes, _ = shared_detector(settings.detector).detect(seen)
+    crops = verifier_crops(cut_patches(gray, boxes * gray.shape[1] / seen.shape[1]))
     return cells(seen, boxes), crops
 
 

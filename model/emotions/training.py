@@ -93,8 +93,8 @@ def train_emotions(
     keras.mixed_precision.set_global_policy("float32")
     network = _calibrated(trained, sets)
     answers = _answers(_as_predict(network), sets)
-    facts = _facts(job, sets, answers, before, len(history["val_loss"]))
-    save_bundle(network, job.output, sets[0].crops.labels, facts | {"device": device})
+    facts = _facts(job, sets, answers, before, len(history["val_loss"])) | {"device": device}
+    save_bundle(network, job.output, sets[0].crops.labels, facts, sets[0].validation.crops)
     write_pictures(job.output.with_suffix(".figures"), pooled(answers.values()), history)
     checkpoint.unlink(missing_ok=True)
     _log_figures("validation", answers)

@@ -5,28 +5,28 @@ python tests/benchmarks/detection.py PHOTOS --boxes BOXES.json --held-out --yune
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
+from batch.detection.networks import onnx_classifier
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import Found, Key, Outcome, Status
+from batch.outcome import Found, Key, Proposals
 from batch.settings import DetectorSettings
 from batch.workers.worker import find_faces, shared_detector
-from jobs.annotation.face_batches import VERIFIED_AT_A_TIME, verify_faces
 from jobs.training.detection_metrics import curve, match
 from jobs.training.face_sets import KnownFaces, read_boxes, split
-from model.bundle import DETECTOR_MODEL, FACE_MODEL, GLANCE_MODEL, read_card
-from model.inference import Classifier
+from model.bundle import DETECTOR_MODEL, FACE_MODEL, GLANCE_MODEL
 
 WAYS = {
-    "cascade, fast": DetectorSettings(detect_size=480, model=GLANCE_MODEL),
-    "cascade, default": DetectorSettings(model=GLANCE_MODEL),
+    "cascade, fast": DetectorSettings(detect_size=480, glance=GLANCE_MODEL),
+    "cascade, default": DetectorSettings(glance=GLANCE_MODEL),
     "cascade, every window": DetectorSettings(),
-    "cascade, thorough": DetectorSettings("cascade", 960, 0.75, GLANCE_MODEL),
+    "cascade, thorough": DetectorSettings("cascade", 960, 0.75, glance=GLANCE_MODEL),
     "cnn, fast": DetectorSettings("cnn", 480, model=DETECTOR_MODEL),
     "cnn, default": DetectorSettings("cnn", model=DETECTOR_MODEL),
     "cnn, thorough": DetectorSettings("cnn", 960, 0.75, model=DETECTOR_MODEL),
@@ -40,9 +40,9 @@ class Timed:
     seconds: float = 0.0
     found: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
-    def add(self, boxes: list[tuple[float, ...]], scores: list[float]) -> None:
+    def add(self, boxes: Iterable[tuple[float, ...]], scores: list[float]) -> None:
         """Note what was found in the next photograph."""
-        self.found.append((np.array(boxes, float).reshape(-1, 4), np.array(scores, float)))
+        self.found.append((np.array(list(boxes), float).reshape(-1, 4), np.array(scores, float)))
 
 
 def plain_cascade(photographs: list[Photograph]) -> Timed:
@@ -57,22 +57,17 @@ def plain_cascade(photographs: list[Photograph]) -> Timed:
     return timed
 
 
-def verified(photographs: list[Photograph], settings: DetectorSettings, verifier: Classifier | None) -> Timed:
-    """A way of this project, verification included, as ``annotate`` goes it."""
-    timed, detector = Timed(), shared_detector(settings)
-
-    def proposed() -> Iterator[Outcome]:
-        for number, photograph in enumerate(photographs):
-            boxes, crops, patches = find_faces(photograph, detector, settings)
-            found = Found(Key("", str(number)), 0, 0)
-            yield Outcome(found, Status.OK, boxes=tuple(boxes), crops=crops, patches=patches)
-
+def verified(photographs: list[Photograph], settings: DetectorSettings) -> Timed:
+    """A way of this project, verification included, as ``annotate`` goes it; without emotions."""
+    timed, detector, verifier = Timed(), shared_detector(settings), onnx_classifier(FACE_MODEL.with_suffix(".onnx"))
+    networks = {VERIFY: verifier, CLASSIFY: lambda crops: np.ones((len(crops), 1))}
     started = time.process_time()
-    outcomes = proposed()
-    if verifier is not None:
-        outcomes = verify_faces(outcomes, verifier.predict, VERIFIED_AT_A_TIME, settings)
-    for outcome in outcomes:
-        timed.add([box[:4] for box in outcome.boxes], [box.score for box in outcome.boxes])
+    for photograph in photographs:
+        found = find_faces(photograph, detector, settings)
+        image = Found(Key("", ""), 0, 0), photograph.width, photograph.height, None
+        asking = labelled_faces(Proposals(*image, *found, {}), settings)
+        faces = answered(asking, networks.__getitem__).faces
+        timed.add((face.box for face in faces), [face.score for face in faces])
     timed.seconds = time.process_time() - started
     return timed
 
@@ -103,20 +98,18 @@ def main() -> None:
     paths = [path for path in paths if path.startswith(arguments.below)]
     known = [every[path] for path in paths]
     photographs = [read_photograph(arguments.photographs / path, 10**9, 10**5) for path in paths]
-    verifier = Classifier(read_card(FACE_MODEL), VERIFIED_AT_A_TIME)
-    verifier.predict(np.zeros((1, 48, 48), np.uint8))
     plain = plain_cascade(photographs)
     each = plain.seconds / len(known)
     print(f"{len(known)} photographs; ms are CPU time per photograph without decoding")  # noqa: T201
     print("| detector | recall | precision | ms | share |\n|---|---|---|---|---|")  # noqa: T201
     print(line("OpenCV's default cascade, full image", plain, known, each))  # noqa: T201
     for name, settings in WAYS.items():
-        timed = verified(photographs, settings, verifier)
+        timed = verified(photographs, settings)
         options = f"--detect-size {settings.detect_size} --face-threshold {settings.threshold}"
         print(line(f"{name} ({options})", timed, known, each), flush=True)  # noqa: T201
     if arguments.yunet:
         settings = DetectorSettings("yunet", model=arguments.yunet)
-        timed = verified(photographs, settings, None)
+        timed = verified(photographs, settings)
         print(line(f"yunet (--detect-size {settings.detect_size})", timed, known, each))  # noqa: T201
 
 

@@ -5,7 +5,7 @@ python tests/benchmarks/speed.py PHOTOS --fer ENVIRONMENT/bin/python
 PHOTOS are real photographs; copies of 1, 4 and 12 megapixels are made of them, each file another one, and linked under
 other names, so that a run is long beside its start. The comparisons:
 ``fer`` (an interpreter that has it) looped over the same files with its cascade; the script that people write; and the
-floor, which is decoding and the same detector and nothing else, shared out perfectly.
+floor, which is decoding, detecting, verifying and labelling in one loop, shared out perfectly.
 """
 
 import argparse
@@ -25,12 +25,11 @@ from joblib import Parallel, delayed
 from PIL import Image, ImageOps
 
 from batch.images.formats import has_image_suffix
-from batch.settings import DetectorSettings, WorkerSettings
-from model.bundle import EMOTION_MODEL, SHIPPED_DETECTORS
+from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
+from model.bundle import DETECTOR_MODEL, EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL
 
 ANNOTATE = "from jobs.annotate import app; app(prog_name='annotate')"
-BARE = {"cascade": None, "cnn": SHIPPED_DETECTORS["cnn"]}
-"""The detectors of the floor: a glance at a cascade's windows is not detection, but sorts what was detected."""
+NETWORKS = NetworkFiles(EMOTION_MODEL.with_suffix(".onnx"), FACE_MODEL.with_suffix(".onnx"))
 
 LINKS = 12
 """Names of each photograph."""
@@ -101,24 +100,22 @@ def annotated(folder: Path, output: Path, *options: object) -> tuple[float, floa
     return seconds, usage.ru_maxrss / 1024, stages
 
 
-def decode_and_detect(files: list[Path], settings: WorkerSettings) -> None:
+def in_a_loop(files: list[Path], settings: WorkerSettings) -> None:
     """What the floor does with some files."""
-    from batch.images.decode import read_photograph
-    from batch.workers.worker import shared_detector, shrunken
+    from batch.outcome import Found, Key
+    from batch.workers.worker import annotate_image
 
-    detector = shared_detector(settings.detector)
     for file in files:
-        gray = read_photograph(file, settings.max_pixels, settings.enough).gray
-        detector.detect(shrunken(gray, settings.detector.detect_size))
+        annotate_image(Found(Key(str(file.parent), file.name), 0, 0), settings)
 
 
 def floor(files: list[Path], settings: WorkerSettings, jobs: int) -> float:
-    """Seconds per photograph of decoding and detecting alone."""
+    """Seconds per photograph of the images' work alone: no walk, no queue, no tables."""
     chunks = list(batched(files, 4))
     with Parallel(jobs) as parallel:
-        parallel(delayed(decode_and_detect)(files[:4], settings) for _ in range(jobs))
+        parallel(delayed(in_a_loop)(files[:4], settings) for _ in range(jobs))
         started = time.monotonic()
-        parallel(delayed(decode_and_detect)(chunk, settings) for chunk in chunks)
+        parallel(delayed(in_a_loop)(chunk, settings) for chunk in chunks)
         return (time.monotonic() - started) / len(files)
 
 
@@ -139,10 +136,7 @@ def told(interpreter: str, script: str, files: list[Path]) -> float:
 
 
 def steady(photographs: Path, output: Path, count: int, *options: object) -> tuple[float, str]:
-    """Seconds per photograph without the start-up, which a run over half of them has too; memory and stages.
-
-    A shorter run would not do: while Keras starts, the workers are ahead.
-    """
+    """Seconds per photograph without the start-up, which a run over half of them has too; memory and stages."""
     part = count // 2
     few, _, _ = annotated(photographs, output / "few", "--limit", part, *options)
     seconds, memory, stages = annotated(photographs, output / "all", *options)
@@ -157,8 +151,9 @@ def compare(folder: Path, files: list[Path], fer: str | None, compared: int, cor
         rows["fer"] = told(fer, FER, files[:compared])
     notes = []
     names = linked(files, folder / "linked")
-    for detector, model in BARE.items():
-        settings = WorkerSettings(DetectorSettings(detector, model=model))
+    for detector in ("cascade", "cnn"):
+        found_by = DetectorSettings(detector, model=DETECTOR_MODEL, glance=GLANCE_MODEL)
+        settings = WorkerSettings(found_by, networks=NETWORKS)
         bare, taken = [], {jobs: [] for jobs in (1, cores)}
         for turn in range(ROUNDS):
             bare.append(floor(names, settings, cores))

@@ -10,27 +10,25 @@ import cv2
 import numpy as np
 
 from batch.detection.crop import crop_faces
-from batch.images.decode import ImageError, Photograph, read_photograph
+from batch.images.decode import ImageError, read_photograph
 from batch.images.formats import has_image_suffix
-from batch.outcome import Box, Found, Key, Outcome, Status
-from batch.settings import DetectorSettings
-from batch.workers.worker import find_faces, shared_detector
-from jobs.annotation.face_batches import VERIFIED_AT_A_TIME, verify_faces
+from batch.outcome import Box, Found, Key, Outcome
+from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
+from batch.workers.worker import annotate_image
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, read_card
 from model.inference import Classifier
 
+NETWORKS = NetworkFiles(EMOTION_MODEL.with_suffix(".onnx"), FACE_MODEL.with_suffix(".onnx"))
+WORKER = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL), networks=NETWORKS)
 SIDES = (40, 80, 300)
 SHIFT = 0.05
 MOVES = [(0, 0, 1), (SHIFT, 0, 1), (-SHIFT, 0, 1), (0, SHIFT, 1), (0, -SHIFT, 1), (0, 0, 1 + SHIFT), (0, 0, 1 - SHIFT)]
 
 
-def faces_of(photograph: Photograph, verifier: Classifier) -> tuple[Box, ...]:
-    """The faces of a photograph, as ``annotate`` finds them."""
-    settings = DetectorSettings(model=GLANCE_MODEL)
-    boxes, crops, patches = find_faces(photograph, shared_detector(settings), settings)
-    outcome = Outcome(Found(Key("", ""), 0, 0), Status.OK, boxes=tuple(boxes), crops=crops, patches=patches)
-    (verified,) = verify_faces([outcome], verifier.predict, VERIFIED_AT_A_TIME, settings)
-    return verified.boxes
+def boxes_in(file: Path) -> list[Box]:
+    """The boxes of the faces in a photograph, as ``annotate`` finds them."""
+    outcome = annotate_image(Found(Key(str(file.parent), file.name), 0, 0), WORKER)
+    return [face.box for face in outcome.faces] if isinstance(outcome, Outcome) else []
 
 
 def moved_crops(gray: np.ndarray, box: Box, side: float) -> np.ndarray:
@@ -40,8 +38,8 @@ def moved_crops(gray: np.ndarray, box: Box, side: float) -> np.ndarray:
     boxes = []
     for across, down, grown in MOVES:
         centre = (box.x + box.width * (0.5 + across)) * shrink, (box.y + box.height * (0.5 + down)) * shrink
-        boxes.append(Box(centre[0] - side * grown / 2, centre[1] - side * grown / 2, side * grown, side * grown, 0))
-    return crop_faces(small, boxes)
+        boxes.append((centre[0] - side * grown / 2, centre[1] - side * grown / 2, side * grown, side * grown))
+    return crop_faces(small, np.array(boxes))
 
 
 def main() -> None:
@@ -50,7 +48,6 @@ def main() -> None:
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--model", type=Path, default=EMOTION_MODEL)
     arguments = parser.parse_args()
-    verifier = Classifier(read_card(FACE_MODEL), VERIFIED_AT_A_TIME)
     emotions = Classifier(read_card(arguments.model), 64)
     crops: dict[int, list[np.ndarray]] = {side: [] for side in SIDES}
     for file in sorted(arguments.photographs.rglob("*")):
@@ -60,7 +57,7 @@ def main() -> None:
             photograph = read_photograph(file, 10**9, 10**5)
         except ImageError:
             continue
-        for box in faces_of(photograph, verifier):
+        for box in boxes_in(file):
             for side in SIDES:
                 if max(box.width, box.height) >= side:
                     crops[side].append(moved_crops(photograph.gray, box, side))

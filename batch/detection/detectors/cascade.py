@@ -6,10 +6,9 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
-from batch.detection.boxes import as_box, strongest
+from batch.detection.boxes import non_max_suppression
 from batch.detection.glance import Glance
 from batch.errors import DetectorError
-from batch.outcome import Box
 
 
 class Cascade:
@@ -38,8 +37,8 @@ class Cascade:
         file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
         self._cascade = _shortened(file, self.STAGES)
 
-    def detect(self, gray: np.ndarray) -> list[Box]:
-        """The windows proposed, most votes first."""
+    def detect(self, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The windows proposed (N, 4), most votes first, and their scores (N,)."""
         windows, _, sums = self._cascade.detectMultiScale3(
             gray,
             scaleFactor=self.SCALE_FACTOR,
@@ -48,12 +47,12 @@ class Cascade:
             outputRejectLevels=True,
         )
         if len(windows) == 0:
-            return []
+            return np.empty((0, 4)), np.empty(0)
         boxes, votes = np.asarray(windows, float), np.asarray(sums, float).ravel()
-        kept = strongest(boxes, votes, self.OVERLAP)[: round(max(gray.shape) * self.MOST)]
+        kept = non_max_suppression(boxes, votes, self.OVERLAP)[: round(max(gray.shape) * self.MOST)]
         if self._glance:
             kept = kept[self._glance.likely(gray, boxes[kept])]
-        return [as_box(boxes[index], float(1 / (1 + np.exp(-votes[index])))) for index in kept]
+        return boxes[kept], 1 / (1 + np.exp(-votes[kept]))
 
 
 def _shortened(file: Path, stages: int) -> "cv2.CascadeClassifier":  # OpenCV 5 has none

@@ -1,17 +1,18 @@
-"""Our own face detector: a fully convolutional network, run by OpenCV in the worker."""
+"""Our own face detector: a fully convolutional network, run by ONNX Runtime in the worker."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from batch.detection.boxes import as_box, square_as_of_cascade, strongest
-from batch.errors import DetectorError
-from batch.outcome import Box
-from batch.settings import MODEL_ORIGINS
+from batch.detection.boxes import non_max_suppression, squares_as_of_cascade
+from batch.detection.networks import OnnxFile
+from batch.errors import DetectorError, NetworkError
+from batch.settings import DETECTORS
 
 STRIDES = (8, 16, 32)
 """Distances of the places of the network's maps, in pixels."""
+_OUTPUTS = [f"stride_{stride}" for stride in STRIDES]
 
 PADDING = 127
 """Gray level beside the image."""
@@ -29,7 +30,7 @@ _HALVES = 2
 _OVERLAP = 0.45
 """Boxes that overlap by more (intersection over union) are one face."""
 _SHAPES = ((1.0, 1.0), (1.0, 0.75), (0.75, 1.0), (1.0, 0.5), (0.5, 1.0))
-"""Shapes of the network's input, as shares of the long side: OpenCV plans its memory anew for each."""
+"""Shapes of the network's input, as shares of the long side: those that it was measured with."""
 
 
 class Cnn:
@@ -39,32 +40,35 @@ class Cnn:
     """
 
     def __init__(self, file: Path) -> None:
+        """Load the ONNX file and try it; raises DetectorError if it is another one."""
+        origin = DETECTORS["cnn"].origin
         try:
-            # one for the image and one for each of its halves, as OpenCV plans anew where the shape changes
-            self._networks = [cv2.dnn.readNetFromONNX(str(file)) for _ in range(_HALVES + 1)]
-            self._outputs = [f"stride_{stride}" for stride in STRIDES]
-            self.detect(np.zeros((64, 64), np.uint8))
-        except cv2.error as error:
-            wrong = f"{file} is not a face detector of this project's."
-            raise DetectorError(f"{wrong} {MODEL_ORIGINS['cnn']}") from error
+            self._network = OnnxFile(file)
+            shapes = [answer.shape for answer in self._network.run(np.zeros((1, 1, 64, 64), np.float32), _OUTPUTS)]
+        except NetworkError as error:
+            raise DetectorError(f"{error} {origin}") from error
+        if shapes != [(1, 5, 64 // stride, 64 // stride) for stride in STRIDES]:
+            raise DetectorError(f"{file} is not a face detector of this project's. {origin}")
 
-    def detect(self, gray: np.ndarray) -> list[Box]:
-        """The faces found, best first, as squares: those of the image and of its halves, where large ones are small."""
+    def detect(self, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The faces found, best first, as squares (N, 4), and their scores (N,).
+
+        Those of the image and of its halves, where large ones are small.
+        """
         looks = [self.look(gray)]
         for halved in range(1, _HALVES + 1):
             if max(gray.shape) > _SMALL and min(gray.shape) > 1:  # half a pixel is none
                 gray = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-                boxes, scores = self.look(gray, halved)
+                boxes, scores = self.look(gray)
                 looks.append((2**halved * boxes, scores))
         boxes, scores = (np.concatenate(part) for part in zip(*looks, strict=True))
-        best = strongest(boxes, scores, _OVERLAP)
-        return [as_box(square_as_of_cascade(boxes[index]), float(scores[index])) for index in best]
+        best = non_max_suppression(boxes, scores, _OVERLAP)
+        return squares_as_of_cascade(boxes[best]), scores[best]
 
-    def look(self, gray: np.ndarray, halved: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def look(self, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (N, 4) and scores (N,) of the faces found at this one scale, best first."""
-        padded, network = letterboxed(gray), self._networks[halved]
-        network.setInput(padded[None, None].astype(np.float32))
-        maps = [m[0].transpose(1, 2, 0) for m in network.forward(self._outputs)]
+        pixels = letterboxed(gray)[None, None].astype(np.float32)
+        maps = [m[0].transpose(1, 2, 0) for m in self._network.run(pixels, _OUTPUTS)]
         boxes, scores = faces_in(maps, LEAST)
         inside = (boxes[:, :2] + boxes[:, 2:] / 2 <= gray.shape[::-1]).all(axis=1)
         return boxes[inside], scores[inside]
@@ -94,5 +98,5 @@ def faces_in(maps: list[np.ndarray], least: float) -> tuple[np.ndarray, np.ndarr
     best = np.argsort(-scores, kind="stable")[:_MOST]
     sides = np.exp(np.clip(rows[best, 3:5], -4, 4)) * reach[best]
     boxes = np.concatenate([centres[best] + rows[best, 1:3] * reach[best] - sides / 2, sides], axis=1)
-    kept = strongest(boxes, scores[best], _OVERLAP)
+    kept = non_max_suppression(boxes, scores[best], _OVERLAP)
     return boxes[kept], scores[best][kept]

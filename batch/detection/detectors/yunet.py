@@ -5,10 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from batch.detection.boxes import as_box, square_as_of_cascade, strongest
+from batch.detection.boxes import non_max_suppression, squares_as_of_cascade
 from batch.errors import DetectorError
-from batch.outcome import Box
-from batch.settings import MODEL_ORIGINS
+from batch.settings import DETECTORS
 
 _OVERLAP = 0.3
 """Boxes that overlap by more (intersection over union) are one face: OpenCV's own default."""
@@ -27,15 +26,15 @@ class YuNet:
             self.detect(np.zeros((64, 64), np.uint8))
         except cv2.error as error:
             wrong = f"{file} is not a model that OpenCV can find faces with."
-            raise DetectorError(f"{wrong} {MODEL_ORIGINS['yunet']}") from error
+            raise DetectorError(f"{wrong} {DETECTORS['yunet'].origin}") from error
 
-    def detect(self, gray: np.ndarray) -> list[Box]:
-        """The faces found, best first, as squares."""
+    def detect(self, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The faces found, best first, as squares (N, 4), and their scores (N,)."""
         rows, columns = gray.shape
         self._detector.setInputSize((columns, rows))
         found = self._detector.detect(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR))[1]
         if found is None:
-            return []
+            return np.empty((0, 4)), np.empty(0)
         boxes, scores = np.asarray(found[:, :4], float), np.asarray(found[:, -1], float)
-        kept = strongest(boxes, scores, _OVERLAP)
-        return [as_box(square_as_of_cascade(boxes[index]), float(min(1.0, scores[index]))) for index in kept]
+        kept = non_max_suppression(boxes, scores, _OVERLAP)
+        return squares_as_of_cascade(boxes[kept]), np.minimum(scores[kept], 1)

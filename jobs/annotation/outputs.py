@@ -1,0 +1,49 @@
+"""What an output holds beside what a run wants of it: another identity, roots within each other."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from batch.errors import OutputError
+from batch.roots import open_root
+
+_HASH = 12
+"""Digits of a hash that a person gets to see."""
+
+
+def changes(old: dict[str, Any], new: dict[str, Any], of: str = "") -> Iterator[str]:
+    """Each part of the identity that differs, such as ``detector name: cascade -> cnn``."""
+    for name in dict.fromkeys([*old, *new]):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from changes(before, after, f"{of}{name} ")
+        elif before != after:
+            yield f"{of}{name.replace('_', ' ')}: {_shown(before)} -> {_shown(after)}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    text = str(value)
+    return text[:_HASH] if len(text) == 64 else text
+
+
+def check_nested(roots: Iterable[Path | str], known: Iterable[str], output: Path) -> None:
+    """Raise OutputError for a root within one that the output holds, or around it: faces would count twice."""
+    for root in map(open_root, roots):
+        for other in map(open_root, known):
+            around = other.place in root.place.parents
+            if type(root) is type(other) and (around or root.place in other.place.parents):
+                inner, outer = (root, other) if around else (other, root)
+                way_out = (
+                    f"annotate {outer.name} again, with --include '{inner.place.relative_to(outer.place)}/*' for that "
+                    "part alone"
+                    if around
+                    else f"move its tables away to annotate {outer.name} as a whole"
+                )
+                raise OutputError(
+                    f"{output} already holds images of {other.name}; {inner.name} lies within {outer.name}, and their "
+                    f"faces would count twice. Use another output (-o), or {way_out}."
+                )

@@ -1,0 +1,47 @@
+"""What --crops and --draw ask for, made of the tables once they are published."""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from batch.pictures.annotated import Pictures, annotated_images, write_pictures
+from batch.pictures.crop_files import CropFiles
+from batch.pictures.drawn_copies import DrawnCopies
+from batch.roots import open_root
+from batch.roots.walk import WalkSettings
+from batch.tables.snapshot import read_snapshot
+from jobs.annotation.run_report import LOG_EVERY_SECONDS
+
+log = logging.getLogger("annotate.job")
+
+
+def write_missing_pictures(
+    output: Path,
+    identity: dict[str, Any],
+    folders: tuple[Path | None, Path | None],
+    roots: tuple[Path | str, ...],
+    walk: WalkSettings,
+    jobs: int,
+) -> None:
+    """Write the crops and the drawn copies that ``folders`` lack, of all images of these roots, new or known.
+
+    None at all while the tables are still another model's. Raises OutputError.
+    """
+    if read_snapshot(output).identity != identity:
+        return
+    opened, labels = [open_root(root) for root in roots], tuple(identity["labels"])
+    parent, names = Path(os.path.commonpath([root.place for root in opened])), {root.name for root in opened}
+    crops, draw = folders
+    pictures: list[Pictures] = [
+        *([CropFiles(crops, parent, labels)] if crops else []),
+        *([DrawnCopies(draw, parent, labels)] if draw else []),
+    ]
+    known = annotated_images(output, labels)
+    asked = (one for one in known if one.key.root in names and walk.wants(one.key.path))
+    said = time.monotonic()
+    for done, _ in enumerate(write_pictures(pictures, asked, jobs), 1):
+        if time.monotonic() - said >= LOG_EVERY_SECONDS:
+            said = time.monotonic()
+            log.info("%d images drawn or cut out", done)

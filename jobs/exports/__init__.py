@@ -1,0 +1,1 @@
+"""The tables in the forms that photo managers, labelling tools and training sets read."""

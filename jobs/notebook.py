@@ -1,0 +1,86 @@
+"""``annotate`` for Python: what the command does, in a notebook or a program, and the tables back."""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from batch.settings import DetectorSettings, WorkerSettings
+from batch.tables.snapshot import Annotations, read_annotations
+from jobs.annotation.job import AnnotationSettings, annotation_job
+from jobs.annotation.progress_bar import in_notebook
+from jobs.annotation.run_report import RunReport
+from jobs.devices import Device
+from jobs.log import lines_shown, native_libraries_silenced
+from jobs.options import DETECTOR_VARIABLE, annotation_settings
+
+
+def annotate(
+    *roots: str | Path | Iterable[str | Path],
+    output: str | Path = AnnotationSettings.output,
+    csv: bool = False,
+    jobs: int | None = None,
+    batch_size: int = AnnotationSettings.batch_size,
+    model: str | Path | None = None,
+    detector: str | None = None,
+    detect_size: int = DetectorSettings.detect_size,
+    detector_model: str | Path | None = None,
+    face_threshold: float | None = DetectorSettings.face_threshold,
+    device: str = Device.AUTO,
+    crops: str | Path | None = None,
+    draw: str | Path | None = None,
+    without_neutral: bool = False,
+    include: str | Iterable[str] | None = None,
+    exclude: str | Iterable[str] | None = None,
+    follow_symlinks: bool = False,
+    max_pixels: int = WorkerSettings.max_pixels,
+    image_timeout: float = WorkerSettings.image_timeout,
+    shard: str | None = None,
+    cluster: str | None = None,
+    limit: int | None = None,
+    retry_failed: bool = False,
+    rescan: bool = False,
+    prune: bool = False,
+) -> Annotations:
+    """Find the faces in folders of photographs, tell their emotions, write tables, and give them.
+
+    ``faces, images = annotate("photos", detector="cnn")`` does what the command does; ``annotate --help`` tells what
+    each option means. ``roots`` are paths or lists of paths, ``detector`` is cascade unless ANNOTATE_DETECTOR says
+    otherwise. Raises UsageError for a value that makes no sense, and what ``annotation_job`` raises. On a terminal and
+    in a notebook it shows a bar and what was done; elsewhere it logs.
+    """
+    settings = annotation_settings(
+        roots,
+        output=output,
+        csv=csv,
+        jobs=jobs,
+        batch_size=batch_size,
+        model=model,
+        detector=detector or os.environ.get(DETECTOR_VARIABLE, DetectorSettings.name),
+        detect_size=detect_size,
+        detector_model=detector_model,
+        face_threshold=face_threshold,
+        device=device,
+        crops=crops,
+        draw=draw,
+        without_neutral=without_neutral,
+        include=include,
+        exclude=exclude,
+        follow_symlinks=follow_symlinks,
+        max_pixels=max_pixels,
+        image_timeout=image_timeout,
+        shard=shard,
+        cluster=cluster,
+        limit=limit,
+        retry_failed=retry_failed,
+        rescan=rescan,
+        prune=prune,
+    )
+    notebook = in_notebook()
+    stream = sys.stdout if notebook else sys.stderr if sys.stderr.isatty() else None  # stderr is red in a notebook
+    with native_libraries_silenced(notebook), lines_shown(stream), RunReport(bar=stream is not None) as report:
+        with annotation_job(settings, report) as job:
+            job.run()
+        if report.images:
+            report.log_summary()
+    return read_annotations(settings.output)

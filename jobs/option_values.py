@@ -1,0 +1,115 @@
+"""Values of options, from whatever a person may have meant by them to what the job takes."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from batch.roots import typed_root
+from batch.roots.folder import Folder
+from batch.roots.walk import WalkSettings
+
+AnyPath = str | os.PathLike[str]
+
+
+class UsageError(ValueError):
+    """An option with a value that makes no sense; ``option`` is its name on the command line."""
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        parameter = option.lstrip("-").replace("-", "_") if option else "roots"
+        super().__init__(f"{parameter}: {message}")
+        self.message, self.option = message, option
+
+
+def check_range(option: str, value: float | None, least: float, most: float | None = None) -> None:
+    """Raise UsageError for what is no number of that range, such as None is none: the default counts."""
+    if value is None:
+        return
+    wanted = f"at least {least:g}" if most is None else f"a number from {least:g} to {most:g}"
+    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (numeric and value >= least and (most is None or value <= most)):  # NaN is neither
+        raise UsageError(f"expected {wanted}, received {value!r}", option)
+
+
+def listed(option: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
+    """The texts of a list; a text alone is a list of one."""
+    texts = () if given is None else (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"expected a text or a list of texts, received {given!r}", option)
+    return texts
+
+
+def folder_of(option: str, given: AnyPath | None) -> Path | None:
+    """The folder that is written to; raises UsageError for a URL."""
+    folder = path_of(given)
+    if folder and folder.parts and folder.parts[0].endswith(":"):  # a Path has lost the second slash
+        raise UsageError(f"expected a folder, received the URL {folder}; copy from a folder afterwards.", option)
+    return folder
+
+
+def path_of(given: AnyPath | None) -> Path | None:
+    """The path, if there is one."""
+    return None if given is None else Path(given)
+
+
+def shard_of(text: str | None) -> tuple[int, int]:
+    """Which part of how many, from ``3/64``."""
+    if text is None:
+        return WalkSettings.shard
+    part, slash, parts = str(text).partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise UsageError(f"expected K/N with K from 1 to N, such as 3/64, received {text!r}", "--shard")
+    return int(part), int(parts)
+
+
+def root_names(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> tuple[str, ...]:
+    """The roots' names, each once; one inside another is wrong usage, as its images would come twice."""
+    roots = {root.name: root for root in map(typed_root, _texts(given))}
+    if not roots:
+        raise UsageError("expected at least one folder of photographs")
+    for outer in roots.values():
+        for inner in roots.values():
+            if type(outer) is type(inner) and outer.place in inner.place.parents:  # folders do not show their archives
+                raise UsageError(f"{inner.name} lies within {outer.name}; name the outer one alone.")
+    return tuple(sorted(roots))
+
+
+def _texts(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> list[str]:
+    """The roots as a person has typed them, from one, a list, or lists in a list."""
+    if isinstance(given, (str, os.PathLike)):
+        if not os.fspath(given):
+            raise UsageError("expected a folder of photographs, received an empty name")
+        return [os.fspath(given)]
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise UsageError(f"expected paths, received {given!r}")
+    return [text for one in given for text in _texts(one)]
+
+
+def output_of(given: AnyPath | None, roots: tuple[str, ...]) -> Path | None:
+    """The folder of the tables; raises UsageError for one of the roots, as nothing is written among photographs."""
+    folder = folder_of("--output", given)
+    if folder is not None and folder.resolve() in _folders(roots):
+        raise UsageError(f"{folder} is a folder of photographs. Name another folder.", "--output")
+    return folder
+
+
+def cluster_of(address: str | None) -> str | None:
+    """The address of a scheduler; raises UsageError for what cannot be one."""
+    if address is not None and not re.fullmatch(r"([a-z]+://)?\S+:\d+/?", str(address)):
+        raise UsageError(f"expected an address such as tcp://host:8786, received {address!r}", "--cluster")
+    return address
+
+
+def apart(folder: Path | None, roots: tuple[str, ...], option: str) -> Path | None:
+    """The folder, made absolute, unless it and a root lie within each other: no photograph is ever written over."""
+    if folder is None:
+        return None
+    place = folder.resolve()
+    for root in _folders(roots):
+        if place.is_relative_to(root) or root.is_relative_to(place):
+            raise UsageError(f"{folder} and {root} lie within each other. Name another folder.", option)
+    return folder.absolute()
+
+
+def _folders(roots: tuple[str, ...]) -> list[Path]:
+    return [root.path.resolve() for root in map(typed_root, roots) if isinstance(root, Folder)]

@@ -1,0 +1,1 @@
+"""The trainings that start from photographs with known faces: verifier, glance, detector."""

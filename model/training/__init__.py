@@ -1,0 +1,1 @@
+"""What trainings have in common: variants, the loop, checkpoints, teachers, logs."""
