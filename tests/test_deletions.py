@@ -175,10 +175,10 @@ def test_a_checkpoint_that_cannot_be_read_for_now_stays(
     settings = recorded(library, tmp_path / "out", monkeypatch)
     opened = Path.open
 
-    def failing(file: Path, *arguments: object) -> object:
+    def failing(file: Path, *arguments: object, **options: object) -> object:
         if file.name.endswith("images.parquet"):
             raise OSError(number, os.strerror(number))
-        return opened(file, *arguments)
+        return opened(file, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", failing)
