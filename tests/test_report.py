@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from batch.names import from_text
 from batch.tables.publish import publish
+from batch.tables.rows import Rows
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
 from jobs.report import app
 from jobs.report_page.figures import wilson
@@ -286,7 +287,7 @@ def many(output: Path, faces: int = 100_000, images: int = 60_000) -> Path:
         pa.Table.from_pandas(pd.DataFrame(table), schema=schema, preserve_index=False)
         for table, schema in ((image, IMAGES), (face, faces_schema(EMOTIONS)))
     ]
-    publish(output, *tables, {"schema": SCHEMA_VERSION, "model": "none"}, 1, False)
+    publish(output, [Rows(*tables)], EMOTIONS, {"schema": SCHEMA_VERSION, "model": "none"}, 1, False)
     return output
 
 
