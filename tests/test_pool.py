@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from conftest import WORKER
 from PIL import Image
 
 from batch.outcome import Found, Key, Outcome, Status
@@ -93,11 +92,11 @@ def test_a_hang_costs_its_image_alone() -> None:
 
 
 def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
-    """Do the real work in a process that gets no more than 64 MiB on top of what it has."""
+    """Do the real work in a process that gets no more than 32 MiB on top of what it has."""
     annotate_chunk([], settings)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**25, hard))
     try:
         return annotate_chunk(chunk, settings)
     finally:
@@ -112,6 +111,8 @@ def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, tmp_path: P
     large = Image.new("L", (12_000, 12_000))
     large.save(tmp_path / f"00002.{suffix}", **({"progressive": True} if suffix == "jpg" else {}))
     found = [Found(Key(str(tmp_path), f"{number:05d}.{suffix}"), 1, 1) for number in range(8)]
+    from conftest import WORKER  # not above: each worker process would import scikit-image and pandas for it
+
     settings = replace(WORKER, detector=DetectorSettings(detect_size=8000))
     outcomes = list(annotate_images(found, settings, 2, short_of_memory))
     assert [outcome.found for outcome in outcomes] == found
