@@ -155,13 +155,13 @@ def test_workers_killed_from_outside_cost_no_image(deadly: signal.Signals, tmp_p
     killed = []
 
     def kill_some() -> None:
-        while len(killed) < 8:
-            pids = [int(file.stem) for file in tmp_path.glob("*.pid") if int(file.stem) not in killed]
+        while len(killed) < 6:
+            pids = [int(file.stem) for file in sorted(tmp_path.glob("*.pid")) if int(file.stem) not in killed]
             for pid in pids[:1]:
                 killed.append(pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, deadly)
-            time.sleep(0.2)
+            time.sleep(0.4)
 
     killer = threading.Thread(target=kill_some, daemon=True)
     killer.start()
