@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from batch.outcome import Key
 from batch.roots.root import Root
@@ -27,6 +28,12 @@ class Sight:
     devices: Mapping[str, int]
     """The device that each folder listed lies on."""
 
+    @cached_property
+    def alive(self) -> set[str]:
+        """The folders below which something known is seen."""
+        seen = set(self.known).difference(self.unseen)
+        return {folder for key in seen for folder in _folders(key.path)}
+
 
 def find_deletions(root: Root, sight: Sight) -> Deletions:
     """Tell deleted images from those of a disk that is not mounted, or of a link that is dead or not followed.
@@ -34,45 +41,55 @@ def find_deletions(root: Root, sight: Sight) -> Deletions:
     - An image goes whose folder still shows some of what was known in it.
     - A folder that is still there but shows nothing of it keeps its rows: so does an empty mount point look. Only if at
       least half as many new images have come in their place, and it is no mount point, they were renamed.
-    - A folder that is gone itself takes its rows along if at least half of what was known below the root is still
-      seen, and no other disk is mounted beside where it was.
+    - A folder that is gone itself takes its rows along if, apart from these deletions, at least half of what was known
+      below the root is still seen, and no other disk is mounted beside where it was.
     - In any case an image stays that is found when looked for by its name.
     """
     deletions = Deletions()
     if not root.holds_disks:
         deletions.gone += sorted(sight.unseen)
         return deletions
-    alive = {folder for key in set(sight.known).difference(sight.unseen) for folder in _folders(key.path)}
-    by_folder: dict[str, list[Key]] = defaultdict(list)
-    deleted: dict[str, bool] = {}
-    for key in sorted(sight.unseen):
-        folders = list(_folders(key.path))
-        emptied = next((folder for folder in folders if folder not in alive), None)
-        folder = folders[-1] if emptied is None else emptied
-        by_folder[folder].append(key)
-        deleted.setdefault(folder, emptied is None)
-    for folder, keys in by_folder.items():
-        if deleted[folder] or _is_deleted(root, folder, len(keys), sight):
-            gone = [key for key in keys if root.is_gone(key.path)]
+    for there, folders in _by_presence(root, _by_folder(sight)):
+        missing = len(sight.unseen) - len(deletions.gone)
+        for folder, keys in folders.items():
+            if there:
+                deleted = folder in sight.alive or _was_renamed(root, folder, len(keys), sight)
+            else:
+                deleted = 2 * missing <= len(sight.known) and not _disks_beside(folder, sight)
+            gone = [key for key in keys if deleted and root.is_gone(key.path)]
             deletions.gone += gone
             deletions.kept[folder] += len(keys) - len(gone)
-        else:
-            deletions.kept[folder] += len(keys)
     deletions.gone.sort()
     deletions.kept = +deletions.kept
     return deletions
 
 
-def _is_deleted(root: Root, folder: str, unseen: int, sight: Sight) -> bool:
-    """Whether a person has emptied or removed a folder below which nothing is seen of the images known there."""
-    if root.has_folder(folder):
-        new = sum(count for place, count in sight.new.items() if place.startswith(folder))
-        return 2 * new >= unseen and not root.is_mount_point(folder)
+def _by_folder(sight: Sight) -> dict[str, list[Key]]:
+    """The unseen images by the outermost folder that shows nothing known any more, or else by their own."""
+    by_folder: dict[str, list[Key]] = defaultdict(list)
+    for key in sorted(sight.unseen):
+        folders = list(_folders(key.path))
+        by_folder[next((folder for folder in folders if folder not in sight.alive), folders[-1])].append(key)
+    return by_folder
+
+
+def _by_presence(root: Root, by_folder: dict[str, list[Key]]) -> Iterator[tuple[bool, dict[str, list[Key]]]]:
+    """The folders that are still there, and then those that are gone."""
+    there = {folder for folder in by_folder if root.has_folder(folder)}
+    yield True, {folder: keys for folder, keys in by_folder.items() if folder in there}
+    yield False, {folder: keys for folder, keys in by_folder.items() if folder not in there}
+
+
+def _was_renamed(root: Root, folder: str, unseen: int, sight: Sight) -> bool:
+    """Whether enough new images have come in the place of the known ones, and not by mounting another disk."""
+    new = sum(count for place, count in sight.new.items() if place.startswith(folder))
+    return 2 * new >= unseen and not root.is_mount_point(folder)
+
+
+def _disks_beside(folder: str, sight: Sight) -> bool:
     parent = _parent(folder)
-    disks_beside = any(
-        device != sight.devices.get(parent or "") for place, device in sight.devices.items() if _parent(place) == parent
-    )
-    return 2 * (len(sight.known) - len(sight.unseen)) >= len(sight.known) and not disks_beside
+    here = sight.devices.get(parent)
+    return any(device != here for place, device in sight.devices.items() if place and _parent(place) == parent)
 
 
 def _folders(path: str) -> Iterator[str]:
@@ -83,5 +100,5 @@ def _folders(path: str) -> Iterator[str]:
             yield path[: place + 1]
 
 
-def _parent(folder: str) -> str | None:
-    return folder[: folder[:-1].rfind("/") + 1] if folder else None
+def _parent(folder: str) -> str:
+    return folder[: folder[:-1].rfind("/") + 1]

@@ -30,7 +30,7 @@ _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the 
 _INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (repeatable)."
 _EXCLUDE_HELP = "No images whose path, name or folder matches, case and all (repeatable)."
 _SIZE_HELP = "Long side of the image that the detector sees."
-_TIMEOUT_HELP = "Give up an image after this time (with two jobs or more)."
+_TIMEOUT_HELP = "Give up an image after this time."
 _THRESHOLD_HELP = (
     "Least probability that a box holds a face.  [default: the detector's own for 95 % precision: "
     + ", ".join(f"{name} {spec.threshold:g}" for name, spec in DETECTORS.items())
@@ -97,7 +97,7 @@ def command(
         typer.Option(
             min=LEAST["image_timeout"],
             metavar="SECONDS",
-            help="Give up an image after this time (with two jobs or more).",
+            help="Give up an image after this time.",
         ),
     ] = WorkerSettings.image_timeout,
     shard: Annotated[

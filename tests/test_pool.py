@@ -1,11 +1,14 @@
 """The worker pool, with real processes that really die."""
 
+import contextlib
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,10 +18,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from batch.outcome import Found, Key, Outcome, Status
+from batch.errors import WorkersError
+from batch.outcome import FAILED, Found, Key, Outcome, Status
 from batch.settings import DetectorSettings, WorkerSettings
-from batch.workers.pool import annotate_images
+from batch.workers import pool
+from batch.workers.pool import annotate_images, believed
 from batch.workers.worker import annotate_chunk, time_limit
+from batch.workers.worker_process import Work
 
 
 def images(count: int) -> list[Found]:
@@ -52,7 +58,7 @@ def test_an_interrupted_run_does_not_tell_of_its_tasks(photos: Path) -> None:
     program = """
 import sys, time
 from batch.outcome import Found, Key
-from batch.workers.pool import annotate_images
+from batch.workers.pool import annotate_images, believed
 from batch.settings import WorkerSettings
 images = [Found(Key(sys.argv[1], "no.jpg"), number, 1) for number in range(40)]
 outcomes = annotate_images(images, WorkerSettings(), 2)
@@ -91,6 +97,112 @@ def test_a_hang_costs_its_image_alone() -> None:
     assert "--image-timeout 2" in str(crashed["00013.jpg"])
 
 
+def hang_on_many(chunk: list[Found], settings: WorkerSettings) -> Iterator[Outcome]:
+    """Stand in for a decoder that hangs on each image whose number ends in 3, and count how often it is asked."""
+    for found in chunk:
+        with Path(found.key.root, "asked").open("a") as asked:
+            asked.write(f"{found.key.path}\n")
+        with time_limit(settings.image_timeout):
+            if found.key.path.endswith("3.jpg"):
+                time.sleep(60)
+        yield Outcome(found, Status.NO_FACE)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_hang_is_waited_for_once(jobs: int, tmp_path: Path) -> None:
+    """An image that hangs is asked for once, whatever its neighbours do; with one job, too."""
+    found = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(14)]
+    outcomes = list(annotate_images(found, WorkerSettings(image_timeout=1.5), jobs, hang_on_many))
+    crashed = [outcome.found.key.path for outcome in outcomes if outcome.status is Status.CRASHED]
+    assert crashed == ["3.jpg", "13.jpg"]
+    asked = (tmp_path / "asked").read_text().split()
+    assert sorted(asked) == sorted(one.key.path for one in found)
+
+
+def endless_jpeg(file: Path) -> None:
+    """A JPEG's header and then 50 GB of zeros, which take no room."""
+    os.truncate(file, 20)
+    os.truncate(file, 50 * 10**9)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_sparse_giants_cost_themselves(jobs: int, worker: WorkerSettings, photos: Path, tmp_path: Path) -> None:
+    """Files that would take hours to read have a row each, in bounded time, and the others are done."""
+    for number in range(6):
+        shutil.copy(photos / "astronaut.jpg", tmp_path / f"{number}.jpg")
+    for name in ("1.jpg", "4.jpg"):
+        endless_jpeg(tmp_path / name)
+    found = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(6)]
+    outcomes = list(annotate_images(found, replace(worker, image_timeout=4), jobs))
+    assert [outcome.found for outcome in outcomes] == found
+    failed = {outcome.found.key.path for outcome in outcomes if outcome.status in FAILED}
+    assert failed == {"1.jpg", "4.jpg"}
+
+
+def told_slowly(chunk: list[Found], _settings: WorkerSettings) -> Iterator[Outcome]:
+    """Healthy work, during which the process writes down its number."""
+    for found in chunk:
+        Path(found.key.root, f"{os.getpid()}.pid").touch()
+        time.sleep(0.05)
+        yield Outcome(found, Status.NO_FACE)
+
+
+@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_killed_from_outside_cost_no_image(deadly: signal.Signals, tmp_path: Path) -> None:
+    """Whoever kills workers, now the one and now the other, has no healthy image called crashed."""
+    found = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(120)]
+    killed = []
+
+    def kill_some() -> None:
+        while len(killed) < 8:
+            pids = [int(file.stem) for file in tmp_path.glob("*.pid") if int(file.stem) not in killed]
+            for pid in pids[:1]:
+                killed.append(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, deadly)
+            time.sleep(0.2)
+
+    killer = threading.Thread(target=kill_some, daemon=True)
+    killer.start()
+    outcomes = list(annotate_images(found, WorkerSettings(), 2, told_slowly))
+    assert [outcome.found for outcome in outcomes] == found
+    assert {outcome.status for outcome in outcomes} == {Status.NO_FACE}
+    assert len(killed) >= 2
+
+
+def never_ready(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+    """Die while loading, as where there is no memory for OpenCV."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return [Outcome(found, Status.NO_FACE) for found in chunk]
+
+
+def killed_at_each(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+    """Be killed at each image, as by a limit on memory that is too low."""
+    if chunk:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+@pytest.mark.parametrize("work", [never_ready, killed_at_each])
+def test_a_storm_of_deaths_ends_the_run(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where workers die before they are ready, or at every image, the run ends, and no image is called crashed."""
+    monkeypatch.setattr(pool, "_STORM", 3)
+    outcomes = believed(annotate_images(images(40), WorkerSettings(), 1, work))
+    with pytest.raises(WorkersError, match="memory"):
+        next(outcomes)
+
+
+def test_what_a_worker_raises_is_raised() -> None:
+    """A mistake in the work ends the run with its own traceback, and no worker is left."""
+    with pytest.raises(ZeroDivisionError) as raised:
+        list(annotate_images(images(40), WorkerSettings(), 2, nonsense))
+    assert "in nonsense" in str(raised.value.__notes__)
+
+
+def nonsense(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+    return [Outcome(found, Status.NO_FACE, width=1 // 0) for found in chunk]
+
+
 def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
     """Do the real work in a process that gets no more than 32 MiB on top of what it has."""
     annotate_chunk([], settings)
@@ -104,16 +216,14 @@ def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcom
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
-def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, tmp_path: Path) -> None:
+def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, worker: WorkerSettings, tmp_path: Path) -> None:
     """Where there is no memory for 144 million pixels, that image's row says so; the others are done."""
     for number in range(8):
         Image.new("L", (64, 48)).save(tmp_path / f"{number:05d}.{suffix}")
     large = Image.new("L", (12_000, 12_000))
     large.save(tmp_path / f"00002.{suffix}", **({"progressive": True} if suffix == "jpg" else {}))
     found = [Found(Key(str(tmp_path), f"{number:05d}.{suffix}"), 1, 1) for number in range(8)]
-    from conftest import WORKER  # not above: each worker process would import scikit-image and pandas for it
-
-    settings = replace(WORKER, detector=DetectorSettings(detect_size=8000))
+    settings = replace(worker, detector=DetectorSettings(detect_size=8000))
     outcomes = list(annotate_images(found, settings, 2, short_of_memory))
     assert [outcome.found for outcome in outcomes] == found
     assert {outcome.status for outcome in outcomes if outcome.found != found[2]} == {Status.NO_FACE}
@@ -155,9 +265,9 @@ def test_workers_go_on_while_the_consumer_is_busy(tmp_path: Path) -> None:
     assert 500 <= done < 2000
 
 
-def test_missing_files_are_outcomes_too(tmp_path: Path) -> None:
+def test_missing_files_are_outcomes_too(worker: WorkerSettings, tmp_path: Path) -> None:
     """The real worker in a real pool gives a row for files that are gone."""
     (tmp_path / "there.jpg").touch()
     gone = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(20)]
-    outcomes = list(annotate_images(gone, WorkerSettings(), 2))
+    outcomes = list(annotate_images(gone, worker, 2))
     assert {outcome.status for outcome in outcomes} == {Status.UNREADABLE}

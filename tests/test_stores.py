@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
 from batch.errors import RootError
-from batch.outcome import Found, Key, Status
+from batch.outcome import Found, Key, Setback, Status
 from batch.roots import open_root, typed_root
 from batch.roots.walk import WalkSettings
 from batch.workers.worker import annotate_chunk
@@ -175,8 +175,9 @@ def test_what_does_not_answer_deletes_nothing(client: Any, photos: Path, tmp_pat
         S3FileSystem.clear_instance_cache()
         with pytest.raises(RootError, match="Could not connect"):
             annotate_here(URL, tmp_path / "out", prune=True)
-        with pytest.raises(RootError, match="Could not connect"):
-            annotate_chunk([Found(Key(URL, "astronaut.jpg"), 1, 1)], WORKER)
+        [unread] = annotate_chunk([Found(Key(URL, "astronaut.jpg"), 1, 1)], WORKER)
+        assert isinstance(unread, Setback)
+        assert "Could not connect" in unread.reason
     S3FileSystem.clear_instance_cache()
     with pytest.raises(RootError, match="No such root: s3://no-bucket"):
         annotate_here("s3://no-bucket", tmp_path / "out")

@@ -1,0 +1,233 @@
+"""What may heal by itself: never a row, tried again, and exit code 5 in bounded time."""
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import annotate_here, astronaut, noise
+
+from batch.errors import UnreadError
+from batch.faults import MAY_HEAL, may_heal
+from batch.images import decode
+from batch.outcome import Found, Key, Outcome, Result, Setback, Status
+from batch.plan import Plan
+from batch.roots.walk import WalkSettings
+from batch.settings import WorkerSettings
+from batch.workers import patience
+from batch.workers.patience import Patience
+from batch.workers.worker import annotate_image
+
+
+def images(count: int) -> list[Found]:
+    return [Found(Key("/photos", f"{number:05d}.jpg"), number, number) for number in range(count)]
+
+
+class Answer(Exception):
+    """What Azure's and Google's clients raise."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status_code = status
+
+
+@pytest.mark.parametrize(
+    ("error", "heals"),
+    [
+        (OSError(errno.EIO, "Input/output error"), True),
+        (OSError(errno.ESTALE, "Stale file handle"), True),
+        (OSError(errno.EMFILE, "Too many open files"), True),
+        (OSError(errno.ETIMEDOUT, "Timed out"), True),
+        (TimeoutError(), True),
+        (ConnectionResetError(), True),
+        (Answer(429), True),
+        (Answer(503), True),
+        (Answer(404), False),
+        (Answer(403), False),
+        (FileNotFoundError(errno.ENOENT, "gone"), False),
+        (PermissionError(errno.EACCES, "no"), False),
+        (OSError("broken data stream"), False),
+        (ValueError("damaged"), False),
+    ],
+)
+def test_errors_are_told_apart(error: Exception, heals: bool) -> None:
+    """Faults of a disk, of the machine and of a store may heal, also behind another error; others are the image's."""
+    assert may_heal(error) is heals
+    wrapped = RuntimeError("the client gave up")
+    wrapped.__cause__ = error
+    assert may_heal(wrapped) is heals
+
+
+@pytest.mark.parametrize("number", sorted(MAY_HEAL))
+def test_a_photograph_that_cannot_be_read_for_now_has_no_outcome(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever of that kind the open file meets, the image is set back, and is read once it has healed."""
+    astronaut().save(tmp_path / "a.jpg")
+    found = Found(Key(str(tmp_path), "a.jpg"), 1, 1)
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode.Image, "open", failing)
+        assert isinstance(annotate_image(found, WorkerSettings()), Setback)
+    outcome = annotate_image(found, WorkerSettings())
+    assert isinstance(outcome, Outcome)
+    assert outcome.status is Status.OK
+
+
+class Flaky:
+    """Workers that cannot read some images until the given number of tries."""
+
+    def __init__(self, heal_after: dict[str, int]) -> None:
+        self.left, self.tries = dict(heal_after), 0
+
+    def __call__(self, found: Iterable[Found]) -> Generator[Result, None, None]:
+        """Read what can be read."""
+        self.tries += 1
+        for one in found:
+            left = self.left.get(one.key.path, 0)
+            self.left[one.key.path] = left - 1
+            yield Setback(one, "Input/output error") if left > 0 else Outcome(one, Status.NO_FACE)
+
+
+def test_what_heals_is_done_behind_the_others() -> None:
+    """Images that cannot be read are tried again with pauses; each has one outcome in the end."""
+    work = Flaky({"00003.jpg": 1, "00007.jpg": 3})
+    patient = Patience(work, pauses=(0, 0, 0))
+    done = [outcome.found for outcome in patient.outcomes(images(10))]
+    assert sorted(done) == images(10)
+    assert [found.size_bytes for found in done[-2:]] == [3, 7]
+    assert patient.unread == []
+
+
+def test_what_does_not_heal_is_left_after_all_pauses() -> None:
+    """The others are done, and what is left is named, with its reason."""
+    work = Flaky({"00003.jpg": 99})
+    patient = Patience(work, pauses=(0, 0, 0))
+    assert len(list(patient.outcomes(images(10)))) == 9
+    assert [(one.found.size_bytes, one.reason) for one in patient.unread] == [(3, "Input/output error")]
+    assert (work.tries, patient.stopped) == (4, False)
+
+
+def test_many_in_a_row_stop_the_run() -> None:
+    """A disk that is gone is not asked for each of a million images."""
+    work = Flaky({f"{number:05d}.jpg": 10**6 for number in range(5, 10**6)})
+    asked = 0
+
+    def endless() -> Iterator[Found]:
+        nonlocal asked
+        for number in range(10**6):
+            asked += 1
+            yield Found(Key("/photos", f"{number:05d}.jpg"), number, number)
+
+    patient = Patience(work, pauses=(0, 0), many=20)
+    assert len(list(patient.outcomes(endless()))) == 5
+    assert patient.stopped
+    assert len(patient.unread) == 20
+    assert asked == 25
+
+
+def test_a_disk_that_comes_back_costs_nothing() -> None:
+    """Many in a row that heal in time are all done, once each."""
+    work = Flaky({f"{number:05d}.jpg": 2 for number in range(5, 40)})
+    patient = Patience(work, pauses=(0, 0, 0), many=20)
+    assert sorted(outcome.found for outcome in patient.outcomes(images(60))) == images(60)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that a test can wait for."""
+    monkeypatch.setattr(patience, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(Patience.__init__, "__defaults__", ((0.0, 0.0), patience.MANY))
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, names: Iterable[str]) -> None:
+    """Have the disk fail below some photographs."""
+    known = Path.open
+
+    def failing(file: Path, *arguments: object, **options: object) -> object:
+        if file.name in names and "photos" in file.parts:
+            raise OSError(errno.EIO, "Input/output error", str(file))
+        return known(file, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", failing)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_failing_disk_is_no_row_and_the_rest_is_published(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends with its error, the tables have all other images, and the next run completes them."""
+    with monkeypatch.context() as patch:
+        broken(patch, ["astronaut.jpg"])
+        with pytest.raises(UnreadError, match=r"1 images.*astronaut\.jpg.*Input/output error"):
+            annotate_here(photos, tmp_path / "out")
+    assert len(pd.read_parquet(tmp_path / "out" / "images.parquet")) == 3
+    assert annotate_here(photos, tmp_path / "out").images == 1
+    images = pd.read_parquet(tmp_path / "out" / "images.parquet").set_index("path")["status"]
+    assert (len(images), images["astronaut.jpg"]) == (4, "ok")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_rescan_keeps_the_good_row_of_what_cannot_be_read(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--rescan replaces no row by a failure that may heal."""
+    annotate_here(photos, tmp_path / "out")
+    before = pd.read_parquet(tmp_path / "out" / "faces.parquet")
+    broken(monkeypatch, ["astronaut.jpg", "mirrored.png"])
+    with pytest.raises(UnreadError):
+        annotate_here(photos, tmp_path / "out", rescan=True)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "faces.parquet"), before)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("leaves", ["nothing", "an empty folder"])
+def test_a_disk_unmounted_in_the_middle_is_no_heap_of_rows(
+    leaves: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images below a folder that has vanished, or is empty, since it was listed are not called unreadable."""
+    root = tmp_path / "photos"
+    for number in range(8):
+        (root / "disk2" / "deep").mkdir(parents=True, exist_ok=True)
+        noise(number).save(root / f"{number}.png")
+        noise(number).save(root / "disk2" / "deep" / f"{number}.png")
+    known = decode._opened
+
+    def unmounting(file: Path) -> object:
+        if file.parent.name == "deep" and file.name == "1.png" and (root / "disk2" / "deep").exists():
+            shutil.rmtree(root / "disk2")
+            if leaves == "an empty folder":
+                (root / "disk2").mkdir()
+        return known(file)
+
+    monkeypatch.setattr(decode, "_opened", unmounting)
+    with pytest.raises(UnreadError, match="another disk than when it was listed"):
+        annotate_here(root, tmp_path / "out")
+    rows = pd.read_parquet(tmp_path / "out" / "images.parquet")
+    assert set(rows["status"]) == {"no_face"}
+    assert len(rows) == 9
+
+
+def test_another_disk_in_the_place_of_one(tmp_path: Path) -> None:
+    """A mount point that has changed under the run is noticed by its device, whatever lies there now."""
+    root = tmp_path / "photos"
+    (root / "disk2").mkdir(parents=True)
+    noise(1).save(root / "disk2" / "a.png")
+    plan = Plan((root,), WalkSettings(), {})
+    [found] = plan
+    assert not plan.has_moved(found)
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "disk2"], check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        (root / "disk2" / "marker").touch()
+        assert plan.has_moved(found)
+    finally:
+        subprocess.run(["umount", root / "disk2"], check=True)
+    assert not plan.has_moved(found)
