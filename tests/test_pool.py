@@ -128,8 +128,6 @@ def endless_jpeg(file: Path) -> None:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_sparse_giants_cost_themselves(jobs: int, worker: WorkerSettings, photos: Path, tmp_path: Path) -> None:
     """Files that would take hours to read have a row each, in bounded time, and the others are done."""
-    from conftest import WORKER, astronaut
-
     for number in range(6):
         shutil.copy(photos / "astronaut.jpg", tmp_path / f"{number}.jpg")
     for name in ("1.jpg", "4.jpg"):
@@ -269,8 +267,6 @@ def test_workers_go_on_while_the_consumer_is_busy(tmp_path: Path) -> None:
 
 def test_missing_files_are_outcomes_too(worker: WorkerSettings, tmp_path: Path) -> None:
     """The real worker in a real pool gives a row for files that are gone."""
-    from conftest import WORKER
-
     (tmp_path / "there.jpg").touch()
     gone = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(20)]
     outcomes = list(annotate_images(gone, worker, 2))
