@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from conftest import WORKER, astronaut
 from PIL import Image
 
 from batch.errors import WorkersError
@@ -128,6 +127,8 @@ def endless_jpeg(file: Path) -> None:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_sparse_giants_cost_themselves(jobs: int, tmp_path: Path) -> None:
     """Files that would take hours to read have a row each, in bounded time, and the others are done."""
+    from conftest import WORKER, astronaut
+
     for number in range(6):
         astronaut().save(tmp_path / f"{number}.jpg")
     for name in ("1.jpg", "4.jpg"):
@@ -154,13 +155,13 @@ def test_workers_killed_from_outside_cost_no_image(deadly: signal.Signals, tmp_p
     killed = []
 
     def kill_some() -> None:
-        while len(killed) < 8:
-            pids = [int(file.stem) for file in tmp_path.glob("*.pid") if int(file.stem) not in killed]
+        while len(killed) < 6:
+            pids = [int(file.stem) for file in sorted(tmp_path.glob("*.pid")) if int(file.stem) not in killed]
             for pid in pids[:1]:
                 killed.append(pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, deadly)
-            time.sleep(0.2)
+            time.sleep(0.4)
 
     killer = threading.Thread(target=kill_some, daemon=True)
     killer.start()
@@ -204,11 +205,11 @@ def nonsense(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
 
 
 def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
-    """Do the real work in a process that gets no more than 64 MiB on top of what it has."""
+    """Do the real work in a process that gets no more than 32 MiB on top of what it has."""
     annotate_chunk([], settings)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**25, hard))
     try:
         return annotate_chunk(chunk, settings)
     finally:
@@ -223,6 +224,8 @@ def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, tmp_path: P
     large = Image.new("L", (12_000, 12_000))
     large.save(tmp_path / f"00002.{suffix}", **({"progressive": True} if suffix == "jpg" else {}))
     found = [Found(Key(str(tmp_path), f"{number:05d}.{suffix}"), 1, 1) for number in range(8)]
+    from conftest import WORKER  # not above: each worker process would import scikit-image and pandas for it
+
     settings = replace(WORKER, detector=DetectorSettings(detect_size=8000))
     outcomes = list(annotate_images(found, settings, 2, short_of_memory))
     assert [outcome.found for outcome in outcomes] == found
@@ -267,6 +270,8 @@ def test_workers_go_on_while_the_consumer_is_busy(tmp_path: Path) -> None:
 
 def test_missing_files_are_outcomes_too(tmp_path: Path) -> None:
     """The real worker in a real pool gives a row for files that are gone."""
+    from conftest import WORKER
+
     (tmp_path / "there.jpg").touch()
     gone = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(20)]
     outcomes = list(annotate_images(gone, WORKER, 2))
