@@ -63,6 +63,12 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(name="worker")
+def worker_settings() -> WorkerSettings:
+    """``WORKER``, for tests whose processes had better not import all that stands here."""
+    return WORKER
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The development data beside the checkout; tests that need it skip where it is absent."""
