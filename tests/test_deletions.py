@@ -22,7 +22,7 @@ from jobs.annotation.job import AnnotationSettings, annotation_job
 from jobs.annotation.run_report import RunReport
 from model.bundle import GLANCE_MODEL
 
-OTHER = {"worker": WorkerSettings(DetectorSettings(face_threshold=0.9, model=GLANCE_MODEL))}
+OTHER = {"worker": WorkerSettings(DetectorSettings(face_threshold=0.9, glance=GLANCE_MODEL))}
 """Settings of another identity."""
 
 

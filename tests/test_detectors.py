@@ -8,12 +8,12 @@ from conftest import SHARED
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batch.detection.boxes import is_within_reason
+from batch.detection.boxes import within_reason
 from batch.detection.detect import Detector, build_detector
 from batch.images.decode import Photograph
-from batch.settings import THRESHOLDS, DetectorSettings
+from batch.settings import DETECTORS, DetectorSettings
 from batch.workers.worker import find_faces
-from model.bundle import SHIPPED_DETECTORS
+from model.bundle import DETECTOR_MODEL, GLANCE_MODEL
 
 YUNET = SHARED / "yunet" / "face_detection_yunet_2023mar.onnx"
 LONGEST, LEVELS = 6000, ("flat", "noise")
@@ -21,11 +21,11 @@ LONGEST, LEVELS = 6000, ("flat", "noise")
 
 @cache
 def detector(name: str) -> tuple[Detector, DetectorSettings]:
-    made = DetectorSettings(name, model=SHIPPED_DETECTORS.get(name, YUNET))
+    made = DetectorSettings(name, model=YUNET if name == "yunet" else DETECTOR_MODEL, glance=GLANCE_MODEL)
     return build_detector(made), made
 
 
-@pytest.mark.parametrize("name", THRESHOLDS)
+@pytest.mark.parametrize("name", DETECTORS)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     long=st.integers(1, LONGEST),
@@ -48,6 +48,6 @@ def test_any_shape(name: str, long: int, short: int, upright: bool, level: str) 
     if level == "noise":
         gray = np.random.default_rng(long * short).integers(0, 255, shape, np.uint8)
     built, made = detector(name)
-    boxes, crops, patches = find_faces(Photograph(gray, shape[1], shape[0], None), built, made)
-    assert len(boxes) == len(crops if patches is None else patches)
-    assert all(is_within_reason(box, gray) for box in boxes)
+    boxes, scores, cut, quality = find_faces(Photograph(gray, shape[1], shape[0], None), built, made)
+    assert len(boxes) == len(scores) == len(cut) == len(quality)
+    assert within_reason(boxes, gray).all()

@@ -14,7 +14,7 @@ from conftest import annotate_here, astronaut, noise
 from batch.errors import UnreadError
 from batch.faults import MAY_HEAL, may_heal
 from batch.images import decode
-from batch.outcome import Found, Key, Outcome, Result, Setback, Status
+from batch.outcome import Found, Key, Outcome, Proposals, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots.walk import WalkSettings
 from batch.settings import WorkerSettings
@@ -77,8 +77,8 @@ def test_a_photograph_that_cannot_be_read_for_now_has_no_outcome(
         patch.setattr(decode.Image, "open", failing)
         assert isinstance(annotate_image(found, WorkerSettings()), Setback)
     outcome = annotate_image(found, WorkerSettings())
-    assert isinstance(outcome, Outcome)
-    assert outcome.status is Status.OK
+    assert isinstance(outcome, Proposals)
+    assert len(outcome.boxes)
 
 
 class Flaky:
@@ -100,7 +100,7 @@ def test_what_heals_is_done_behind_the_others() -> None:
     """Images that cannot be read are tried again with pauses; each has one outcome in the end."""
     work = Flaky({"00003.jpg": 1, "00007.jpg": 3})
     patient = Patience(work, pauses=(0, 0, 0))
-    done = [outcome.found for outcome in patient.outcomes(images(10))]
+    done = [outcome.found for outcome in patient.results(images(10))]
     assert sorted(done) == images(10)
     assert [found.size_bytes for found in done[-2:]] == [3, 7]
     assert patient.unread == []
@@ -110,7 +110,7 @@ def test_what_does_not_heal_is_left_after_all_pauses() -> None:
     """The others are done, and what is left is named, with its reason."""
     work = Flaky({"00003.jpg": 99})
     patient = Patience(work, pauses=(0, 0, 0))
-    assert len(list(patient.outcomes(images(10)))) == 9
+    assert len(list(patient.results(images(10)))) == 9
     assert [(one.found.size_bytes, one.reason) for one in patient.unread] == [(3, "Input/output error")]
     assert (work.tries, patient.stopped) == (4, False)
 
@@ -127,7 +127,7 @@ def test_many_in_a_row_stop_the_run() -> None:
             yield Found(Key("/photos", f"{number:05d}.jpg"), number, number)
 
     patient = Patience(work, pauses=(0, 0), many=20)
-    assert len(list(patient.outcomes(endless()))) == 5
+    assert len(list(patient.results(endless()))) == 5
     assert patient.stopped
     assert len(patient.unread) == 20
     assert asked == 25
@@ -137,7 +137,7 @@ def test_a_disk_that_comes_back_costs_nothing() -> None:
     """Many in a row that heal in time are all done, once each."""
     work = Flaky({f"{number:05d}.jpg": 2 for number in range(5, 40)})
     patient = Patience(work, pauses=(0, 0, 0), many=20)
-    assert sorted(outcome.found for outcome in patient.outcomes(images(60))) == images(60)
+    assert sorted(outcome.found for outcome in patient.results(images(60))) == images(60)
 
 
 @pytest.fixture

@@ -154,13 +154,13 @@ def test_workers_killed_from_outside_cost_no_image(deadly: signal.Signals, tmp_p
     killed = []
 
     def kill_some() -> None:
-        while len(killed) < 8:
-            pids = [int(file.stem) for file in tmp_path.glob("*.pid") if int(file.stem) not in killed]
+        while len(killed) < 6:
+            pids = [int(file.stem) for file in sorted(tmp_path.glob("*.pid")) if int(file.stem) not in killed]
             for pid in pids[:1]:
                 killed.append(pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, deadly)
-            time.sleep(0.2)
+            time.sleep(0.4)
 
     killer = threading.Thread(target=kill_some, daemon=True)
     killer.start()
@@ -186,7 +186,8 @@ def killed_at_each(chunk: list[Found], _settings: WorkerSettings) -> list[Outcom
 @pytest.mark.parametrize("work", [never_ready, killed_at_each])
 def test_a_storm_of_deaths_ends_the_run(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where workers die before they are ready, or at every image, the run ends, and no image is called crashed."""
-    monkeypatch.setattr(pool, "_STORM", 3)
+    monkeypatch.setattr(pool, "_STORM", 2)
+    monkeypatch.setattr(pool, "_ALONE_IF_KILLED", 1)
     outcomes = believed(annotate_images(images(40), WorkerSettings(), 1, work))
     with pytest.raises(WorkersError, match="memory"):
         next(outcomes)

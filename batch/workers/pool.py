@@ -22,8 +22,9 @@ IN_FLIGHT = 128
 _WAVE = 16
 """Chunks per worker that are in flight at most, which bounds memory however slow the consumer is."""
 
-_ALONE = 2
-"""Fresh processes that an image has to kill, with nothing else to do, before it is called crashed."""
+_ALONE, _ALONE_IF_KILLED = 2, 4
+"""Fresh processes that an image has to kill, with nothing else to do, before it is called crashed; and if they did not
+die of a decoder's mistake but were killed, as the system does that is out of memory, and anybody may."""
 
 _STORM = 10
 """Processes that die in a row before they are ready, or for one image by no fault of its own; and images in a row that
@@ -42,8 +43,8 @@ def annotate_images(
 ) -> Generator[Result, None, None]:
     """What became of each image, in the order of ``images``, by ``jobs`` processes; by this one if it is 0.
 
-    Only an image that kills two fresh processes with nothing else to do, or takes too long in one, gets the status
-    CRASHED; all others are done all the same. Within this process nobody survives such an image.
+    Only an image that kills fresh processes with nothing else to do, two at least, or takes too long in one, gets the
+    status CRASHED; all others are done all the same. Within this process nobody survives such an image.
     Raises WorkersError if processes die by no fault of an image.
     """
     if jobs == 0:
@@ -127,10 +128,12 @@ class _Crew:
     def _alone(self, found: Found, death: WorkerDied) -> Result:
         """What becomes of an image under whose hands a process died, in fresh ones that have nothing else to do."""
         deaths = strays = 0
-        while deaths < _ALONE:
+        while deaths < (_ALONE if death.by_decoder else _ALONE_IF_KILLED):
             if death.was_late(self._settings.image_timeout):
                 limit = f"--image-timeout {self._settings.image_timeout:g} seconds"
                 return Outcome(found, Status.CRASHED, f"reading it took longer than {limit}")
+            if not death.by_decoder:
+                self._closed.wait(deaths)  # whoever kills processes may be done in a moment
             process = self._started()
             try:
                 [result] = process.results([found])
@@ -141,9 +144,9 @@ class _Crew:
                 deaths, strays = (deaths, strays + 1) if death.from_outside else (deaths + 1, strays)
                 if strays == _STORM:
                     raise WorkersError(
-                        f"Somebody ends the worker processes ({death}). Stop that, or raise its limits."
+                        f"Somebody ends the worker processes ({death}). What is done is kept."
                     ) from death
-        reason = f"the process that decoded it died ({death}), and two more; the image is probably damaged"
+        reason = f"the process that decoded it died ({death}), and {deaths} more; the image is probably damaged"
         return Outcome(found, Status.CRASHED, reason, doubtful=not death.by_decoder)
 
     def _started(self) -> WorkerProcess:
@@ -177,7 +180,8 @@ class _Crew:
         if storm:
             raise WorkersError(
                 f"Worker processes die before they are ready, {_STORM} in a row (the last: {error}). "
-                "Is there too little memory, or a limit on processes? What is done is kept."
+                "Is there too little memory, or a limit on processes, or does another program end them? What is done "
+                "is kept."
             ) from error
         self._closed.wait(0.2 * self._stillborn)
 
