@@ -1,6 +1,5 @@
 """The settings of ``annotate`` from its options, as the command and as Python give them."""
 
-import os
 from collections.abc import Iterable
 
 from batch.roots.walk import WalkSettings
@@ -73,7 +72,7 @@ def annotation_settings(
         roots=names,
         output=output_of(output, names) or AnnotationSettings.output,
         csv=csv,
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs or _cores(),
         batch_size=batch_size,
         model=path_of(model) or EMOTION_MODEL,
         device=device,
@@ -88,3 +87,10 @@ def annotation_settings(
         crops=apart(folder_of("--crops", crops), names, "--crops"),
         draw=apart(folder_of("--draw", draw), names, "--draw"),
     )
+
+
+def _cores() -> int:
+    """The cores that this process may use, as joblib counts them on every system: affinity and containers heeded."""
+    from joblib import cpu_count
+
+    return int(cpu_count())

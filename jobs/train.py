@@ -25,6 +25,7 @@ _ANNOTATIONS_HELP = "The output of annotate whose faces the corrections number, 
 _LABELS_HELP = "Classes of the data if they are not the emotions, in the order of the output's columns."
 _TEACHER_HELP = "Learn half of the labels from this model's answers on the training images (repeatable)."
 _SHARE_HELP = "How much the votes count in what is learned of FER2013's rows; the rest are its own labels."
+_KEEP_HELP = "With --start-from: share of that model's weights in the mean of its weights and the new ones."
 _WEIGHT_HELP = "How often an epoch shows the images of the data set NAME, on average (repeatable).  [default: once]"
 _KEPT = "finished epochs are kept; the same command with --resume goes on from there"
 
@@ -77,6 +78,7 @@ def emotions(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
     ] = False,
+    keep: Annotated[float, typer.Option(min=0, max=1, metavar="P", help=_KEEP_HELP)] = 0.0,
     start_from: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Model to go on from; shipped: the one that ships.")
     ] = None,
@@ -130,8 +132,9 @@ def emotions(
             votes_share,
             device,
             EMOTION_MODEL if start_from == Path("shipped") else start_from,
-            tuple(teacher or ()),
-            cut_face,
+            kept=keep,
+            teachers=tuple(teacher or ()),
+            cut=cut_face,
         )
         if preview is not None:
             preview_variants(job, preview)

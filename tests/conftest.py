@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,19 @@ WORKER = WorkerSettings(
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
+LONGEST = ("test_kill", "test_train_detector", "test_train_faces", "test_training.py", "test_mutations", "test_cluster")
+"""Files whose tests take longest: begun first, so that no worker is left with one while the others are done."""
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long tests first and deal them out, since xdist gives each worker a stretch before any steals."""
+    items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)))
+    long = [item for item in items if any(name in item.nodeid for name in LONGEST)]
+    short = items[len(long) :]
+    middle = len(short) // 2
+    items[:] = [*long[::2], *short[:middle], *long[1::2], *short[middle:]]
 
 
 def astronaut() -> Image.Image:
@@ -51,12 +63,33 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(name="worker")
+def worker_settings() -> WorkerSettings:
+    """``WORKER``, for tests whose processes had better not import all that stands here."""
+    return WORKER
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The development data beside the checkout; tests that need it skip where it is absent."""
     if not SHARED.is_dir():
         pytest.skip(f"no development data at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Run networks of a few numbers step by step: TensorFlow would take longer to compile than to compute."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from batch.names import to_text
 from batch.outcome import Box, Face, Found, Key, Outcome, Quality, Status
 from batch.tables.publish import publish
+from batch.tables.rows import Rows
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
 from model.labels import EMOTIONS
 
@@ -60,5 +61,5 @@ def write_tables(output: Path, *outcomes: Outcome, labels: tuple[str, ...] = EMO
     images = image_rows(outcomes).cast(IMAGES).sort_by([("root", "ascending"), ("path", "ascending")])
     faces = face_rows(outcomes, labels).cast(faces_schema(labels))
     faces = faces.sort_by([(name, "ascending") for name in ("root", "path", "face")])
-    publish(output, images, faces, IDENTITY | {"labels": list(labels)}, 1, csv)
+    publish(output, [Rows(images, faces)], labels, IDENTITY | {"labels": list(labels)}, 1, csv)
     return output

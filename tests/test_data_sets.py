@@ -15,6 +15,7 @@ from model.data.crops import LabelledCrops, hard_labelled
 from model.data.datasets import DataSet, read_sets
 from model.data.split import split_sets
 from model.data.trained_on import remembered, to_measure_by, trained_on
+from model.emotions.training import averaged_weights
 from model.errors import DataError
 from model.training.batches import (
     ABSENT,
@@ -133,6 +134,13 @@ def test_a_label_without_images_is_not_unlearned() -> None:
 
     assert loss(0.9, shift) == pytest.approx(loss(-2.0, shift), abs=1e-6)
     assert loss(0.9, np.zeros(3, "float32")) > loss(-2.0, np.zeros(3, "float32")) + 0.1
+
+
+def test_what_is_kept_of_the_old_weights() -> None:
+    """A keep of 0.3 gives three tenths of the old weights and seven of the new; 0 gives the new ones."""
+    old, new = [np.array([1.0, 0.0])], [np.array([0.0, 2.0])]
+    assert averaged_weights(old, new, 0.3)[0] == pytest.approx([0.3, 1.4])
+    assert np.array_equal(averaged_weights(old, new, 0.0)[0], new[0])
 
 
 def test_votes_and_labels_are_mixed() -> None:

@@ -173,15 +173,15 @@ def test_a_checkpoint_that_cannot_be_read_for_now_stays(
 ) -> None:
     """The run ends with its error, nothing is deleted, and the next run publishes without annotating anything."""
     settings = recorded(library, tmp_path / "out", monkeypatch)
-    read = Path.read_bytes
+    opened = Path.open
 
-    def failing(file: Path) -> bytes:
+    def failing(file: Path, *arguments: object, **options: object) -> object:
         if file.name.endswith("images.parquet"):
             raise OSError(number, os.strerror(number))
-        return read(file)
+        return opened(file, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", failing)
+        patch.setattr(Path, "open", failing)
         with (
             pytest.raises(OutputError, match=r"Cannot read .*checkpoints.*deleted"),
             annotation_job(settings, RunReport()) as job,
@@ -198,8 +198,10 @@ def test_rows_are_counted_before_anything_is_replaced(
     """Tables that lack a row, for whatever reason, are not published."""
     before = (output / "images.parquet").read_bytes()
     save(library / "new.png", 7)
-    merged = job_module.merged_images
-    monkeypatch.setattr(job_module, "merged_images", lambda *arguments: merged(*arguments).slice(1))
+    merged = job_module.merge
+    monkeypatch.setattr(
+        job_module, "merge", lambda *arguments: (rows.slice(1, len(rows.images)) for rows in merged(*arguments))
+    )
     with pytest.raises(OutputError, match="rows of 10 images, and not of 11"):
         annotate_here(library, output)
     assert (output / "images.parquet").read_bytes() == before

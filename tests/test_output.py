@@ -22,7 +22,9 @@ from batch.tables import publish as publishing
 from batch.tables import schema
 from batch.tables.checkpoints import Checkpoints
 from batch.tables.lock import hold
-from batch.tables.publish import finish_publishing, merged_faces, merged_images, publish
+from batch.tables.merge import Source, merge
+from batch.tables.publish import finish_publishing, publish
+from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
 from batch.tables.snapshot import known_images, read_annotations, read_snapshot
 
@@ -48,12 +50,10 @@ def write(output: Path, *outcomes: Outcome) -> Checkpoints:
 def publish_all(output: Path, *outcomes: Outcome, dropped: tuple[Key, ...] = (), csv: bool = False) -> None:
     """Publish as a run does."""
     snapshot, checkpoints = read_snapshot(output), write(output, *outcomes)
-    old = (snapshot.images, snapshot.faces) if snapshot.identity else (None, None)
-    new = checkpoints.images()
-    images = merged_images(old[0], new, dropped)
-    faces = merged_faces(old[1], checkpoints.faces(), dropped, new, LABELS)
-    publish(output, images, faces, IDENTITY, snapshot.generation + 1, csv)
-    checkpoints.clear(new)
+    old = [Source(snapshot.images, snapshot.faces)] if snapshot.identity else []
+    rows = merge([*old, *checkpoints.sources()], Columns(IMAGES, faces_schema(LABELS)), dropped)
+    publish(output, rows, LABELS, IDENTITY, snapshot.generation + 1, csv)
+    checkpoints.clear(checkpoints.images())
 
 
 def rows(output: Path) -> tuple[list[str], list[str]]:
@@ -86,7 +86,7 @@ def test_newer_rows_replace_older_ones(tmp_path: Path) -> None:
     publish_all(tmp_path, outcome("a", 2), outcome("b", 2), outcome("c", 1))
     publish_all(tmp_path, outcome("a", 1, size=6), outcome("b", 0), outcome("0", 1), dropped=(Key("/r", "c"),))
     assert rows(tmp_path) == (["0", "a", "b"], ["0", "a"])
-    known = known_images([tmp_path / "images.parquet"])
+    known = dict(known_images([tmp_path / "images.parquet"]))
     assert known[Key("/r", "a")].size_bytes == 6
     assert read_snapshot(tmp_path).generation == 2
 

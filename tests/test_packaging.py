@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -25,3 +26,14 @@ def test_the_wheel_has_every_file(tmp_path: Path) -> None:
     subprocess.run(build, check=True)
     [wheel] = tmp_path.glob("*.whl")
     assert expected <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_version_stands_in_one_place_and_is_cited() -> None:
+    """Pyproject has it, CITATION.cff repeats it."""
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (REPOSITORY / "CITATION.cff").read_text()
+
+
+def test_packages_are_typed() -> None:
+    """Whoever imports them gets their types; the wheel's test above sees that the marker ships."""
+    assert all((REPOSITORY / package / "py.typed").is_file() for package in PACKAGES)

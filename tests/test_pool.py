@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from conftest import WORKER, astronaut
 from PIL import Image
 
 from batch.errors import WorkersError
@@ -126,14 +126,14 @@ def endless_jpeg(file: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_sparse_giants_cost_themselves(jobs: int, tmp_path: Path) -> None:
+def test_sparse_giants_cost_themselves(jobs: int, worker: WorkerSettings, photos: Path, tmp_path: Path) -> None:
     """Files that would take hours to read have a row each, in bounded time, and the others are done."""
     for number in range(6):
-        astronaut().save(tmp_path / f"{number}.jpg")
+        shutil.copy(photos / "astronaut.jpg", tmp_path / f"{number}.jpg")
     for name in ("1.jpg", "4.jpg"):
         endless_jpeg(tmp_path / name)
     found = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(6)]
-    outcomes = list(annotate_images(found, replace(WORKER, image_timeout=4), jobs))
+    outcomes = list(annotate_images(found, replace(worker, image_timeout=4), jobs))
     assert [outcome.found for outcome in outcomes] == found
     failed = {outcome.found.key.path for outcome in outcomes if outcome.status in FAILED}
     assert failed == {"1.jpg", "4.jpg"}
@@ -205,11 +205,11 @@ def nonsense(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
 
 
 def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
-    """Do the real work in a process that gets no more than 64 MiB on top of what it has."""
+    """Do the real work in a process that gets no more than 32 MiB on top of what it has."""
     annotate_chunk([], settings)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**25, hard))
     try:
         return annotate_chunk(chunk, settings)
     finally:
@@ -217,14 +217,14 @@ def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcom
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
-def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, tmp_path: Path) -> None:
+def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, worker: WorkerSettings, tmp_path: Path) -> None:
     """Where there is no memory for 144 million pixels, that image's row says so; the others are done."""
     for number in range(8):
         Image.new("L", (64, 48)).save(tmp_path / f"{number:05d}.{suffix}")
     large = Image.new("L", (12_000, 12_000))
     large.save(tmp_path / f"00002.{suffix}", **({"progressive": True} if suffix == "jpg" else {}))
     found = [Found(Key(str(tmp_path), f"{number:05d}.{suffix}"), 1, 1) for number in range(8)]
-    settings = replace(WORKER, detector=DetectorSettings(detect_size=8000))
+    settings = replace(worker, detector=DetectorSettings(detect_size=8000))
     outcomes = list(annotate_images(found, settings, 2, short_of_memory))
     assert [outcome.found for outcome in outcomes] == found
     assert {outcome.status for outcome in outcomes if outcome.found != found[2]} == {Status.NO_FACE}
@@ -266,9 +266,9 @@ def test_workers_go_on_while_the_consumer_is_busy(tmp_path: Path) -> None:
     assert 500 <= done < 2000
 
 
-def test_missing_files_are_outcomes_too(tmp_path: Path) -> None:
+def test_missing_files_are_outcomes_too(worker: WorkerSettings, tmp_path: Path) -> None:
     """The real worker in a real pool gives a row for files that are gone."""
     (tmp_path / "there.jpg").touch()
     gone = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(20)]
-    outcomes = list(annotate_images(gone, WORKER, 2))
+    outcomes = list(annotate_images(gone, worker, 2))
     assert {outcome.status for outcome in outcomes} == {Status.UNREADABLE}

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from batch.names import from_text
 from batch.tables.publish import publish
+from batch.tables.rows import Rows
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
 from jobs.report import app
 from jobs.report_page.figures import wilson
@@ -286,7 +287,7 @@ def many(output: Path, faces: int = 100_000, images: int = 60_000) -> Path:
         pa.Table.from_pandas(pd.DataFrame(table), schema=schema, preserve_index=False)
         for table, schema in ((image, IMAGES), (face, faces_schema(EMOTIONS)))
     ]
-    publish(output, *tables, {"schema": SCHEMA_VERSION, "model": "none"}, 1, False)
+    publish(output, [Rows(*tables)], EMOTIONS, {"schema": SCHEMA_VERSION, "model": "none"}, 1, False)
     return output
 
 
@@ -303,15 +304,18 @@ def test_a_hundred_thousand_faces_fit_into_a_page(tmp_path: Path) -> None:
         const changes = { surer: "50", after: "2015-01-01", larger: "300", folder: "holiday 1", order: "name" };
         for (const [name, value] of Object.entries(changes)) {
           form.elements[name].value = value;
-          const begun = performance.now();
-          form.oninput();
-          document.body.offsetHeight; // lays the page out
-          times.push(performance.now() - begun);
+          const tries = [1, 2, 3, 4, 5].map(() => {
+            const begun = performance.now();
+            form.oninput();
+            document.body.offsetHeight; // lays the page out
+            return performance.now() - begun;
+          });
+          times.push(Math.min(...tries)); // whatever else the machine does
         }
         return { times, found: document.getElementById("found").textContent };""",
     )
     assert seen["found"].endswith("of 100,000 faces")
-    assert np.median(seen["times"]) < 100, seen["times"]
+    assert max(seen["times"]) < 100, seen["times"]
 
 
 @pytest.mark.parametrize("make", [True, False], ids=["empty folder", "no folder"])

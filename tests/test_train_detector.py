@@ -10,7 +10,7 @@ import pytest
 from conftest import Run, astronaut
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import kill_when, known_photographs, train
+from training_runs import here, kill_when, known_photographs, train
 
 from batch.detection.boxes import iou
 from batch.detection.detect import build_detector
@@ -30,7 +30,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a detector was trained on ten photographs of one astronaut."""
     folder = tmp_path_factory.mktemp("detector")
     boxes = known_photographs(folder / "photos")
-    done = train("detector", "photos", "--boxes", boxes, *QUICK, "--epochs", 8, cwd=folder)
+    done = here("train", "detector", "photos", "--boxes", boxes, *QUICK, "--epochs", 8, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 

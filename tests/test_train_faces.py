@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import astronaut
-from training_runs import kill_when, known_photographs, train
+from training_runs import here, kill_when, known_photographs, train
 
 from batch.detection.detectors.cascade import Cascade
 from model.bundle import load_network, read_card
@@ -18,7 +18,7 @@ def test_training_leaves_a_model_and_its_pictures(tmp_path: Path) -> None:
     """A model that loads, its figures and command, four pictures, and nothing else."""
     boxes = known_photographs(tmp_path / "photos")
     arguments = ("faces", "photos", "--boxes", boxes, "--epochs", 1, "--batch-size", 32)
-    done = train(*arguments, cwd=tmp_path)
+    done = here("train", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     card = read_card(tmp_path / "faces.keras")
     assert load_network(card).output_shape == (None, 2)
@@ -54,6 +54,6 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
 def test_missing_photographs(tmp_path: Path) -> None:
     """Photographs that are not there end with exit 5 and the path."""
     boxes = known_photographs(tmp_path / "photos")
-    done = train("faces", tmp_path, "--boxes", boxes, cwd=tmp_path)
+    done = here("train", "faces", tmp_path, "--boxes", boxes, cwd=tmp_path)
     assert done.returncode == 5
     assert ".jpg" in done.stderr and "Traceback" not in done.stderr

@@ -13,6 +13,7 @@ import pytest
 from conftest import environment
 from drawn_faces import draw_crops, write_class_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import here, train
 
 from model.bundle import load_network, read_card
 from model.data.crops import hard_labelled, image_keys
@@ -28,12 +29,6 @@ def command(script: str, *arguments: object) -> list[str]:
     return [sys.executable, "-c", f"from jobs.{script} import app; app()", *map(str, arguments)]
 
 
-def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(script, *arguments), capture_output=True, text=True, check=False, env=environment(), timeout=300
-    )
-
-
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
     """A tree of class folders under the field's synonyms, with a damaged image in it."""
@@ -45,7 +40,7 @@ def faces(tmp_path: Path) -> Path:
 def test_class_folders_to_a_model_and_its_figures(faces: Path, tmp_path: Path) -> None:
     """A small tree of class folders becomes a model, its figures and pictures, and an evaluation."""
     model = tmp_path / "out" / "mine.keras"
-    trained = run("train", "emotions", faces, "-o", model, "--epochs", 2, "--batch-size", 16)
+    trained = here("train", "emotions", faces, "-o", model, "--epochs", 2, "--batch-size", 16)
     assert trained.returncode == 0, trained.stderr
     assert "broken.png" in trained.stderr
     assert "57 images become 969 in 17 variants" in trained.stderr  # of each 24 five are held out
@@ -60,11 +55,11 @@ def test_class_folders_to_a_model_and_its_figures(faces: Path, tmp_path: Path) -
     events = [file.parent for file in model.with_suffix(".tensorboard").rglob("events.out.tfevents.*")]
     tags = [EventAccumulator(str(folder)).Reload().Tags() for folder in events]
     assert any(tag["scalars"] or tag["tensors"] for tag in tags)
-    evaluated = run("evaluate", model, faces, "-o", tmp_path / "figures", "--against", model)
+    evaluated = here("evaluate", model, faces, "-o", tmp_path / "figures", "--against", model)
     assert evaluated.returncode == 0, evaluated.stderr
     metrics = json.loads((tmp_path / "figures" / "metrics.json").read_text())
     assert (metrics["sets"]["faces"]["images"], "held out" in evaluated.stderr) == (15, True)
-    everything = run("evaluate", model, faces, "-o", tmp_path / "all", "--usage", "all")
+    everything = here("evaluate", model, faces, "-o", tmp_path / "all", "--usage", "all")
     assert json.loads((tmp_path / "all" / "metrics.json").read_text())["sets"]["faces"]["images"] == 72
     assert "was trained on 57 of these 72 images" in everything.stderr
 
@@ -75,7 +70,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path:
     Its crops grow from 32 to 40 pixels and to 48 on the way.
     """
     options = ("--epochs", 4, "--batch-size", 16, "--copies", 3, "--progressive")
-    whole = run("train", "emotions", faces, "-o", tmp_path / "whole.keras", *options)
+    whole = train("emotions", faces, "-o", tmp_path / "whole.keras", *options, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     arguments = ("emotions", faces, "-o", tmp_path / "killed.keras", *options)
     process = subprocess.Popen(command("train", *arguments), stderr=subprocess.DEVNULL, env=environment())
@@ -85,7 +80,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed.keras").exists()
-    resumed = run("train", *arguments, "--resume")
+    resumed = train(*arguments, "--resume", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     crops = draw_crops("anger", 5)[..., None].astype("float32")
     one, other = (
@@ -102,22 +97,22 @@ def test_what_people_do_with_their_own_labels(tmp_path: Path) -> None:
     table = root / "labels.csv"
     pd.DataFrame(rows).to_csv(table, index=False)
     options = ("--epochs", 1, "--batch-size", 8, "--copies", 2)
-    first = run("train", "emotions", table, "--labels", "bored,awake", "-o", tmp_path / "a.keras", *options)
+    first = here("train", "emotions", table, "--labels", "bored,awake", "-o", tmp_path / "a.keras", *options)
     assert first.returncode == 0, first.stderr
     assert read_card(tmp_path / "a.keras").labels == ("bored", "awake")
     arguments = ("train", "emotions", table, "--labels", "bored,awake", "-o", tmp_path / "b.keras", *options)
-    second = run(*arguments, "--evenness", 1, "--mixed-precision", "--start-from", tmp_path / "a.keras")
+    second = here(*arguments, "--evenness", 1, "--mixed-precision", "--start-from", tmp_path / "a.keras")
     assert second.returncode == 0, second.stderr
     facts = json.loads((tmp_path / "b.json").read_text())
     assert "--start-from" in facts["command"]
     assert facts["training"]["evenness"] == 1
-    taught = run(*arguments, "--teacher", tmp_path / "a.keras", "--teacher", tmp_path / "b.keras")
+    taught = here(*arguments, "--teacher", tmp_path / "a.keras", "--teacher", tmp_path / "b.keras")
     assert taught.returncode == 0, taught.stderr
     learned = [
         json.loads((tmp_path / f"{name}.json").read_text())["data"]["labels"]["training_sha256"] for name in "ab"
     ]
     assert learned[0] != learned[1]
-    missing = run(*arguments, "--start-from", tmp_path / "none.keras")
+    missing = here(*arguments, "--start-from", tmp_path / "none.keras")
     assert (missing.returncode, "none.keras" in missing.stderr) == (5, True)
 
 
@@ -125,21 +120,23 @@ def test_own_parts_are_kept(tmp_path: Path) -> None:
     """With parts of its own the model is chosen on val and nobody sees test; a data set that is none is said."""
     for part, count in (("train", 8), ("val", 4), ("test", 5)):
         write_class_folders(tmp_path / "faces" / part, {"joy": count, "sad": count}, seed=len(part) + count)
-    done = run("train", "emotions", tmp_path / "faces", "-o", tmp_path / "m.keras", "--epochs", 1, "--batch-size", 8)
+    done = here("train", "emotions", tmp_path / "faces", "-o", tmp_path / "m.keras", "--epochs", 1, "--batch-size", 8)
     assert done.returncode == 0, done.stderr
     facts = json.loads((tmp_path / "m.json").read_text())
     assert (facts["training"]["images"], facts["training"]["validation_images"]) == ({"faces": 16}, {"faces": 8})
-    tested = run("evaluate", tmp_path / "m.keras", tmp_path / "faces", "--usage", "test", "-o", tmp_path / "figures")
+    tested = here("evaluate", tmp_path / "m.keras", tmp_path / "faces", "--usage", "test", "-o", tmp_path / "figures")
     assert tested.returncode == 0, tested.stderr
     assert json.loads((tmp_path / "figures" / "metrics.json").read_text())["sets"]["faces"]["images"] == 10
-    wrong = run("train", "emotions", tmp_path / "faces", "-o", tmp_path / "n.keras", "--weight", "others=2")
+    wrong = here("train", "emotions", tmp_path / "faces", "-o", tmp_path / "n.keras", "--weight", "others=2")
     assert (wrong.returncode, "expected one of the data sets faces" in wrong.stderr) == (5, True)
 
 
 def test_a_checkpoint_is_not_thrown_away(faces: Path, tmp_path: Path) -> None:
     """Begun anew over the checkpoint of a killed training, the checkpoint is put aside and named."""
     (tmp_path / "m.checkpoint.npz").write_bytes(b"epochs of work")
-    done = run("train", "emotions", faces, "-o", tmp_path / "m.keras", "--epochs", 1, "--batch-size", 16, "--copies", 1)
+    done = here(
+        "train", "emotions", faces, "-o", tmp_path / "m.keras", "--epochs", 1, "--batch-size", 16, "--copies", 1
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "m.checkpoint.previous.npz").read_bytes() == b"epochs of work"
     assert "m.checkpoint.previous.npz" in done.stderr
@@ -152,7 +149,7 @@ def test_a_checkpoint_is_not_thrown_away(faces: Path, tmp_path: Path) -> None:
 )
 def test_data_that_will_not_do_is_said(folders: dict[str, int], reason: str, tmp_path: Path) -> None:
     """An unknown class folder and a class with too few images end with exit code 5 and their name."""
-    done = run("train", "emotions", write_class_folders(tmp_path / "faces", folders), "-o", tmp_path / "m.keras")
+    done = here("train", "emotions", write_class_folders(tmp_path / "faces", folders), "-o", tmp_path / "m.keras")
     assert done.returncode == 5
     assert reason in done.stderr
     assert "Traceback" not in done.stderr

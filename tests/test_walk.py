@@ -107,7 +107,7 @@ def test_any_clock(seconds: int) -> None:
         outcomes = [Outcome(found, Status.NO_FACE) for found in Plan((root,), WalkSettings(), {})]
         pq.write_table(image_rows(outcomes), root / "images")
         assert len(outcomes) == 1
-        assert list(Plan((root,), WalkSettings(), known_images([root / "images"]))) == []
+        assert list(Plan((root,), WalkSettings(), dict(known_images([root / "images"])))) == []
 
 
 def test_missing_root_is_an_error(tmp_path: Path) -> None:

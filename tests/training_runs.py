@@ -1,16 +1,23 @@
 """Trainings on a few photographs whose faces are known, as a user starts them."""
 
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import time
+import traceback
+from contextlib import chdir
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from conftest import astronaut
 from PIL import Image
+from typer.testing import CliRunner
 
 
 def known_photographs(root: Path) -> Path:
@@ -35,8 +42,28 @@ def started(*arguments: object, cwd: Path) -> dict[str, Any]:
 
 
 def train(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run annotate-train to its end."""
+    """Run annotate-train to its end in a process of its own."""
     return subprocess.run(**started(*arguments, cwd=cwd), capture_output=True, text=True, timeout=300, check=False)
+
+
+def here(script: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of ``jobs`` to its end in this process, as starting Keras takes longer than the work."""
+    program, log = import_module(f"jobs.{script}"), logging.getLogger("annotate")
+    known = list(log.handlers), log.propagate, log.level, signal.getsignal(signal.SIGTERM)
+    words = [f"annotate-{script}", *map(str, arguments)]
+    with (
+        patch.object(program, "silence_native_libraries", lambda: None),  # it gives away the stderr of the tests
+        patch.object(sys, "argv", words),
+        chdir(cwd or Path.cwd()),
+    ):
+        try:
+            done = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"}).invoke(program.app, words[1:])
+        finally:
+            log.handlers[:], log.propagate = known[:2]
+            log.setLevel(known[2])
+            signal.signal(signal.SIGTERM, known[3])
+    trace = "".join(traceback.format_exception(done.exception)) if done.exit_code == 1 and done.exception else ""
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr + trace)
 
 
 def kill_when(file: Path, *arguments: object, cwd: Path) -> None:

@@ -2,26 +2,35 @@
 
 import json
 import logging
+import math
+import os
+import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.outcome import Outcome
-from batch.tables.files import reading, write_durably, writing
-from batch.tables.schema import face_rows, image_rows, metadata
+from batch.tables.files import flush, reading, replacing, write_durably, writing
+from batch.tables.merge import Source, merge
+from batch.tables.rows import Columns, write_rows
+from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows, metadata
 
 log = logging.getLogger("annotate.checkpoints")
 
 EVERY_SECONDS, EVERY_IMAGES = 5.0, 1000
+TOGETHER = 64
+"""Pairs that are made one, and 64 of those again, so that a long run leaves few of them to read and to merge."""
 
 _IMAGES, _FACES = ".images.parquet", ".faces.parquet"
 _DAMAGED = ".damaged"
+_NUMBERS = re.compile(r"(\d+)(?:-(\d+))?\.")
 
 
 class _State(Enum):
@@ -34,7 +43,8 @@ class Checkpoints:
     """The folder ``checkpoints/``: numbered pairs of tables, ``N.faces.parquet`` written before ``N.images.parquet``.
 
     A pair counts once its second file is there, if both are whole and the same model and detector made them. What
-    cannot be read for now is an OutputError and stays; what is damaged is put aside under another name.
+    cannot be read for now is an OutputError and stays; what is damaged is put aside under another name. A pair
+    ``N-M`` is N to M made one: what of these is still there, as a kill may leave it, does not count beside it.
     """
 
     def __init__(self, output: Path, identity: dict[str, Any], labels: tuple[str, ...]) -> None:
@@ -43,21 +53,23 @@ class Checkpoints:
         self._written: dict[Path, int] = {}
         """Rows of the tables of images that this run has written."""
         self._written_at = time.monotonic()
-        numbers = (name.split(".")[0] for name in self._names())
-        self._last = max((int(number) for number in numbers if number.isdecimal()), default=0)
+        self._states: dict[tuple[Any, ...], _State] = {}
+        """Of files that have not changed since."""
+        numbered = (_NUMBERS.match(name) for name in self._names())
+        self._last = max((_numbers(match.string)[1] for match in numbered if match), default=0)
 
     def images(self) -> list[Path]:
         """The tables of images of the pairs that count, oldest first; raises OutputError if one cannot be read."""
-        return [images for images in self._pairs() if self._state(images) is _State.WHOLE]
+        return [images for images in self._ours() if self._state(images) is _State.WHOLE]
 
-    def faces(self) -> list[Path]:
-        """The tables of faces that belong to ``images()``, in the same order."""
-        return [faces_of(images) for images in self.images()]
+    def sources(self) -> list[Source]:
+        """The pairs that count, oldest first; raises OutputError if one cannot be read."""
+        return [Source(images, faces_of(images)) for images in self.images()]
 
     def put_aside(self) -> int:
         """Give damaged pairs another name, and say so; how many there were, with those of this run that are missing."""
         pairs = self._pairs()
-        damaged = [images for images in pairs if self._state(images) is _State.DAMAGED]
+        damaged = [images for images in self._ours() if self._state(images) is _State.DAMAGED]
         lost = [images for images in self._written if images not in pairs]
         for images in damaged:
             with writing(self._folder):
@@ -84,17 +96,33 @@ class Checkpoints:
                 self._folder.mkdir(exist_ok=True)
             self._last += 1
             images = self._folder / f"{self._last:08d}{_IMAGES}"
-            self._write(faces_of(images), face_rows(self._waiting, self._labels))
-            self._write(images, image_rows(self._waiting))
-            self._written[images] = len(self._waiting)
+            outcomes = sorted(self._waiting, key=lambda outcome: outcome.found.key)
+            self._write(faces_of(images), face_rows(outcomes, self._labels))
+            self._write(images, image_rows(outcomes))
+            self._written[images] = len(outcomes)
             self._waiting = []
+            if self._last % TOGETHER == 0:
+                self.compact()
         self._written_at = time.monotonic()
+
+    def compact(self) -> None:
+        """Make each 64 pairs in a row one, and each 64 of those again."""
+        pairs: list[Path] = []
+        for pair in self._ours():
+            pairs.append(pair)
+            while len(last := pairs[-TOGETHER:]) == TOGETHER and len({_level(images) for images in last}) == 1:
+                if any(self._state(images) is not _State.WHOLE for images in last):
+                    break
+                pairs[-TOGETHER:] = [self._made_one(last)]
 
     def clear(self, published: list[Path]) -> None:
         """Remove pairs that stand in the tables: first what makes a pair count, so that a kill leaves no half of one.
 
-        Halves that kills have left go, too; pairs of another model or detector, and damaged ones, stay.
+        The oldest go first, so that what a kill leaves is newer than the tables. Halves that kills have left go, too;
+        pairs of another model or detector, and damaged ones, stay.
         """
+        made_one = set(self._pairs(foreign=False)).difference(self._ours())
+        published = [*sorted(made_one, key=_order), *published]
         with writing(self._folder):
             for file in (*published, *map(faces_of, published)):
                 file.unlink(missing_ok=True)
@@ -112,20 +140,59 @@ class Checkpoints:
             return sorted(file.name for file in self._folder.iterdir())
         return []
 
-    def _pairs(self) -> list[Path]:
-        names = (name for name in self._names() if name.endswith(_IMAGES) and name.split(".")[0].isdecimal())
-        return [self._folder / name for name in names]
+    def _pairs(self, foreign: bool = True) -> list[Path]:
+        """The tables of images of all pairs, oldest first; of several with the same first number the largest first."""
+        names = (name for name in self._names() if name.endswith(_IMAGES) and _NUMBERS.match(name))
+        pairs = sorted((self._folder / name for name in names), key=_order)
+        return pairs if foreign else [pair for pair in pairs if self._state(pair) is not _State.FOREIGN]
+
+    def _ours(self) -> list[Path]:
+        """Those that the same model and detector made, without what has been made one with others."""
+        ours: list[Path] = []
+        reached = 0
+        for images in self._pairs(foreign=False):
+            first, last = _numbers(images.name)
+            if last > reached:
+                ours.append(images)
+                if last > first and self._state(images) is _State.WHOLE:
+                    reached = last
+        return ours
+
+    def _made_one(self, pairs: list[Path]) -> Path:
+        """Write pairs as one; they go once that is on the disk."""
+        first, last = _numbers(pairs[0].name)[0], _numbers(pairs[-1].name)[1]
+        images = self._folder / f"{first:08d}-{last:08d}{_IMAGES}"
+        columns, facts = Columns(IMAGES, faces_schema(self._labels)), metadata(self._identity)
+        rows = merge([Source(pair, faces_of(pair)) for pair in pairs], columns)
+        with writing(images), replacing(images) as image_file:
+            with replacing(faces_of(images)) as face_file:
+                count = write_rows(rows, columns, facts, image_file, face_file, "snappy")
+                _to_disk(face_file)
+            flush(self._folder)
+            _to_disk(image_file)
+        with writing(images):
+            flush(self._folder)
+            self._written[images] = count.images
+            for pair in pairs:
+                self._written.pop(pair, None)
+                pair.unlink()
+                faces_of(pair).unlink()
+        return images
 
     def _state(self, images: Path) -> _State:
-        tables = [_table(images), _table(faces_of(images))]
-        makers = [_made_by(table) for table in tables]
+        version = (images, *_version(images), *_version(faces_of(images)))
+        if version not in self._states:
+            self._states[version] = self._looked_at(images)
+        return self._states[version]
+
+    def _looked_at(self, images: Path) -> _State:
+        table, faces = _content(images), _content(faces_of(images))
         ours = json.dumps(self._identity, sort_keys=True)
-        if tables[0] is not None and makers[0] != ours:
+        if table is not None and table.made_by != ours:
             return _State.FOREIGN
-        if tables[0] is None or tables[1] is None or makers[1] != ours:
+        if table is None or faces is None or faces.made_by != ours:
             return _State.DAMAGED
-        rows, faces = len(tables[0]), pc.sum(tables[0]["faces"]).as_py() or 0
-        sound = rows == self._written.get(images, rows) and faces == len(tables[1])
+        sound = table.rows == self._written.get(images, table.rows) and table.faces == faces.rows
         return _State.WHOLE if sound else _State.DAMAGED
 
     def _write(self, file: Path, table: pa.Table) -> None:
@@ -138,19 +205,70 @@ def faces_of(images: Path) -> Path:
     return images.with_name(images.name.replace(_IMAGES, _FACES))
 
 
-def _table(file: Path) -> pa.Table | None:
-    """The table, read to its end; None if it is missing or damaged. Raises OutputError if it cannot be read."""
-    try:
-        with reading(file):
-            content = file.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        return pq.read_table(pa.BufferReader(content))
-    except (OSError, pa.ArrowException):
-        return None
+def _numbers(name: str) -> tuple[int, int]:
+    """The first and the last of the pairs that were made this one."""
+    match = _NUMBERS.match(name)
+    assert match is not None  # noqa: S101 - only such names get here
+    return int(match[1]), int(match[2] or match[1])
 
 
-def _made_by(table: pa.Table | None) -> str | None:
-    made_by = (table.schema.metadata or {}).get(b"identity") if table is not None else None
-    return made_by.decode(errors="replace") if made_by else None
+def _order(images: Path) -> tuple[int, int]:
+    first, last = _numbers(images.name)
+    return first, -last
+
+
+def _level(images: Path) -> int:
+    """How many times pairs were made one, about: some numbers may be missing."""
+    first, last = _numbers(images.name)
+    return round(math.log(last - first + 1, TOGETHER))
+
+
+class _Content(NamedTuple):
+    made_by: str | None
+    rows: int
+    faces: int
+
+
+def _content(file: Path) -> _Content | None:
+    """Read a table to its end; None if it is missing or damaged. Raises OutputError if it cannot be read."""
+    rows = faces = 0
+    try:
+        with reading(file), _damage_apart(), file.open("rb") as opened:
+            table = pq.ParquetFile(opened)
+            made_by = (table.schema_arrow.metadata or {}).get(b"identity")
+            for batch in table.iter_batches(2**14, use_threads=False):
+                rows += len(batch)
+                faces += (pc.sum(batch["faces"]).as_py() or 0) if "faces" in batch.schema.names else 0
+    except (FileNotFoundError, _Damage):
+        return None
+    return _Content(made_by.decode(errors="replace") if made_by else None, rows, faces)
+
+
+class _Damage(Exception):
+    pass
+
+
+@contextmanager
+def _damage_apart() -> Iterator[None]:
+    """Raise _Damage for what the reader of a file says that is not the disk's."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise _Damage from error
+    except OSError as error:  # also Arrow's for a damaged file, but then without a number
+        if error.errno is not None:
+            raise
+        raise _Damage from error
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """What changes when a file does."""
+    with reading(file), suppress(FileNotFoundError):
+        status = file.stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
+    return ()
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -11,8 +11,11 @@ _INTEGERS = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
-def write_csv(table: pa.Table, file: BinaryIO) -> None:
-    """Write ``table`` as UTF-8 CSV. Text that a spreadsheet would run as a formula gets an apostrophe in front."""
+def write_csv(table: pa.Table, file: BinaryIO, header: bool = True) -> None:
+    """Write ``table`` as UTF-8 CSV. Text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Without ``header`` the rows alone, to go on with a file.
+    """
     for number, batch in enumerate(
         table.to_batches(max_chunksize=50_000) or [pa.RecordBatch.from_pylist([], table.schema)]
     ):
@@ -22,7 +25,7 @@ def write_csv(table: pa.Table, file: BinaryIO) -> None:
                 frame[name] = frame[name].map(defused, na_action="ignore")
         # All text in quotes: pandas would leave a name with a bare carriage return in it without.
         quoting = csv.QUOTE_NONNUMERIC
-        frame.to_csv(file, mode="wb", header=not number, index=False, quoting=quoting)
+        frame.to_csv(file, mode="wb", header=header and not number, index=False, quoting=quoting)
 
 
 def defused(text: str) -> str:

@@ -83,8 +83,14 @@ def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def flush(path: Path) -> None:
-    """Have the disk hold what was written to a file, or which files a folder has."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Have the disk hold what was written to a file, or which files a folder has.
+
+    Windows opens no folder and flushes only what is open to be written; it sees to the names of files by itself.
+    """
+    is_folder = path.is_dir()
+    if is_folder and not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

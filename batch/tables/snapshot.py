@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 
 from batch.errors import OutputError
 from batch.outcome import FAILED, Key
-from batch.tables.schema import SCHEMA_VERSION
+from batch.tables.merge import Source, merge
+from batch.tables.rows import Columns
+from batch.tables.schema import IMAGES, SCHEMA_VERSION
 
 IMAGES_FILE, FACES_FILE = "images.parquet", "faces.parquet"
 _WAY_OUT = "Restore it from a backup, or move faces.parquet and images.parquet away to annotate everything anew."
@@ -140,18 +142,11 @@ def _facts(file: BinaryIO) -> tuple[dict[str, Any], int]:
         raise OutputError(f"{file.name} was not written by annotate. Use another output folder.") from error
 
 
-def known_images(files: Iterable[Path]) -> dict[Key, Version]:
-    """The images whose outcome stands in ``files`` (tables of images, later ones win)."""
-    known: dict[Key, Version] = {}
+def known_images(files: Iterable[Path]) -> Iterator[tuple[Key, Version]]:
+    """The images whose outcome stands in ``files`` (tables of images, later ones win), sorted by their keys."""
     columns = ["root", "path", "size_bytes", "modified_ns", "status"]
-    for file in files:
-        try:
-            for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-                values = (batch.column(name).to_pylist() for name in columns)
-                for root, path, size, modified, status in zip(*values, strict=True):
-                    known[Key(root, path)] = Version(size, modified, status in FAILED)
-        except (OSError, pa.ArrowException) as error:
-            raise OutputError(
-                f"{file} cannot be read: {error}. Move it away; its images are annotated anew."
-            ) from error
-    return known
+    schema = pa.schema([IMAGES.field(name) for name in columns])
+    for rows in merge([Source(file) for file in files], Columns(schema)):
+        values = (rows.images.column(name).to_pylist() for name in columns)
+        for root, path, size, modified, status in zip(*values, strict=True):
+            yield Key(root, path), Version(size, modified, status in FAILED)

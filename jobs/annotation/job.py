@@ -17,11 +17,13 @@ from batch.plan import Plan
 from batch.roots import open_root
 from batch.roots.walk import WalkSettings
 from batch.settings import DetectorSettings, WorkerSettings
-from batch.tables.checkpoints import Checkpoints, faces_of
+from batch.tables.checkpoints import Checkpoints
 from batch.tables.files import write_durably
 from batch.tables.lock import hold
-from batch.tables.publish import finish_publishing, merged_faces, merged_images, publish
-from batch.tables.schema import SCHEMA_VERSION, faces_schema
+from batch.tables.merge import Source, merge
+from batch.tables.publish import finish_publishing, publish
+from batch.tables.rows import Columns
+from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
@@ -137,11 +139,11 @@ class AnnotationJob:
     def _planned(self) -> Plan:
         """What there is to do, by what the output holds now."""
         settings = self.settings
-        published = known_images([self.snapshot.images] if self.snapshot.identity else [])
+        published = dict(known_images([self.snapshot.images] if self.snapshot.identity else []))
         return Plan(
             settings.roots,
             settings.walk,
-            {**(published if self._same_identity else {}), **known_images(self.checkpoints.images())},
+            {**(published if self._same_identity else {}), **dict(known_images(self.checkpoints.images()))},
             frozenset(key.root for key in published),
             settings.limit,
             settings.rescan,
@@ -247,13 +249,13 @@ class AnnotationJob:
             return None
         if self._old_tables_stay(new):
             return None
-        old = (self.snapshot.images, self.snapshot.faces) if self._same_identity else (None, None)
-        images = merged_images(old[0], new, self.plan.deleted)
-        self._check_count(len(images))
-        faces = merged_faces(old[1], [faces_of(piece) for piece in new], self.plan.deleted, new, self.labels)
-        publish(output, images, faces, self.identity, self.snapshot.generation + 1, csv)
+        old = [Source(self.snapshot.images, self.snapshot.faces)] if self._same_identity else []
+        columns = Columns(IMAGES, faces_schema(self.labels))
+        rows = merge([*old, *self.checkpoints.sources()], columns, self.plan.deleted)
+        generation = self.snapshot.generation + 1
+        count = publish(output, rows, self.labels, self.identity, generation, csv, self._check_count)
         self.checkpoints.clear(new)
-        return {"images": len(images), "faces": len(faces)}
+        return count._asdict()
 
     def _say_nothing_new(self) -> None:
         walk, found = self.settings.walk, self.plan.found
@@ -272,7 +274,7 @@ class AnnotationJob:
     def _old_tables_stay(self, new: list[Path]) -> bool:
         """Whether images of tables that another model or detector has made are still to be annotated; if so, say it."""
         plan = self.plan
-        missing = plan.stale.difference(known_images(new), plan.deleted)
+        missing = plan.stale.difference(dict(known_images(new)), plan.deleted)
         if self.settings.prune:  # which also drops the rows of roots that are not named
             here = {open_root(root).name for root in self.settings.roots}
             missing = frozenset(key for key in missing if key.root in here)

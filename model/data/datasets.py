@@ -28,6 +28,11 @@ class DataSet:
     source: Path
     parts: dict[str, LabelledCrops]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of its parts, which all have the same."""
+        return next(iter(self.parts.values())).labels
+
 
 def read_sets(
     sources: Sequence[Path],

@@ -54,6 +54,8 @@ class EmotionTraining:
     device: str = "auto"
     start_from: Path | None = None
     """A model of this network to go on from, instead of random weights."""
+    kept: float = 0.0
+    """How much of the weights gone on from is kept: the mean of old and new knows both (Wortsman et al. 2022)."""
     teachers: tuple[Path, ...] = ()
     """Models whose answers are to be learned beside the labels."""
     cut: Cut | None = None
@@ -82,6 +84,7 @@ def train_emotions(
     trained = training_network([OWN], len(sets[0].crops.labels))
     if start is not None:
         start_from(trained, load_network(start), start.labels == sets[0].crops.labels)
+    old = [np.array(weight) for weight in trained.get_weights()]
     history = train(
         trained,
         sets,
@@ -91,6 +94,7 @@ def train_emotions(
         start.sha256 if start else None,
     )
     keras.mixed_precision.set_global_policy("float32")
+    trained.set_weights(averaged_weights(old, trained.get_weights(), job.kept))
     network = _calibrated(trained, sets)
     answers = _answers(_as_predict(network), sets)
     facts = _facts(job, sets, answers, before, len(history["val_loss"])) | {"device": device}
@@ -110,10 +114,17 @@ def preview_variants(job: EmotionTraining, picture: Path) -> None:
     log.info("wrote %s: a row per image, %d variants each, the image itself first", picture, job.settings.copies)
 
 
+def averaged_weights(old: list[np.ndarray], new: list[np.ndarray], kept: float) -> list[np.ndarray]:
+    """``kept`` of the old weights and the rest of the new ones (Wortsman et al. 2022)."""
+    return [kept * before + (1 - kept) * after for before, after in zip(old, new, strict=True)]
+
+
 def _read(job: EmotionTraining, start: ModelCard | None) -> list[TrainingSet]:
     """What to train and to validate on. Whoever goes on from a model keeps its labels, also those without images."""
     labels = job.labels or (start.labels if start else None)
     found = read_sets(job.data, job.votes, labels, job.cut)
+    if job.kept and (start is None or start.labels != found[0].labels):
+        raise DataError("--keep goes with --start-from a model of the same labels.")
     if job.votes_share != 1 and job.votes is None:
         raise DataError("--votes-share goes with --votes.")
     unknown = job.weights.keys() - {each.name for each in found}
@@ -214,6 +225,7 @@ def _facts(
             **asdict(job.settings),
             "weights": {each.name: each.weight for each in sets},
             "votes_share": job.votes_share,
+            "kept": job.kept,
             "mixed_precision": job.mixed_precision,
             "epochs_done": epochs,
         },

@@ -16,6 +16,7 @@ from speed import ANNOTATE
 
 from batch.outcome import Found, Key, Outcome, Status
 from batch.tables.publish import publish
+from batch.tables.rows import Rows
 from batch.tables.schema import faces_schema, image_rows
 from jobs.annotation.job import AnnotationJob, AnnotationSettings
 from jobs.annotation.run_report import RunReport
@@ -43,7 +44,8 @@ def main() -> None:
         output.mkdir()
         job = AnnotationJob(AnnotationSettings((root,), output), RunReport())
         images = image_rows(make_files(root, arguments.files))
-        publish(output, images, faces_schema(job.labels).empty_table(), job.identity, 1, False)
+        rows = Rows(images, faces_schema(job.labels).empty_table())
+        publish(output, [rows], job.labels, job.identity, 1, False)
         for _ in range(2):
             started = time.monotonic()
             process = subprocess.Popen([sys.executable, "-c", ANNOTATE, str(root), "-o", str(output)])

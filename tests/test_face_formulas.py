@@ -1,0 +1,227 @@
+"""The verifier's data, calibration and crops: by hand, and as scikit-learn and SciPy have them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
+from sklearn.linear_model import LogisticRegression
+
+from batch.detection.faces import VERIFY, answered, labelled_faces
+from batch.detection.verification import average_log_odds
+from batch.outcome import Found, Key, Proposals
+from batch.settings import DetectorSettings
+from jobs.training import faces as train_faces
+from jobs.training import mining
+from jobs.training.face_sets import split
+from jobs.training.mining import MinedPhotograph
+from model.glance.training import glance_logits, lower_by
+from model.training.batches import TrainingSettings
+from model.verifier.network import calibrated_network
+from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
+
+
+def bright(levels: list[int]) -> np.ndarray:
+    """Flat crops (N, 48, 48) of these gray levels."""
+    return np.zeros((len(levels), 48, 48), np.uint8) + np.array(levels, np.uint8)[:, None, None]
+
+
+def test_platt_scaling_is_scikit_learns_logistic_regression() -> None:
+    """With many samples the drawn-in targets hardly matter: slope and intercept of the unpenalised regression."""
+    rng = np.random.default_rng(0)
+    margins = rng.normal(0.5, 2, 5000)
+    is_face = rng.random(5000) < expit(1.4 * margins - 0.7)
+    theirs = LogisticRegression(C=1e9, tol=1e-8).fit(margins[:, None], is_face)
+    ours = platt_scaling(margins, is_face)
+    assert ours == pytest.approx((theirs.coef_[0, 0], theirs.intercept_[0]), abs=0.01)
+    assert ours == pytest.approx((1.4, -0.7), abs=0.15)
+
+
+def test_platts_targets_are_drawn_in() -> None:
+    """SciPy's minimum of the cross-entropy against (N+ + 1) / (N+ + 2) and 1 / (N- + 2), separable or not."""
+    for margins in (np.array([-2.0, -1, 1, 2, 3]), np.array([-2.0, 1.5, 1, 2, 3])):
+        is_face = np.array([False, False, True, True, True])
+        target = np.where(is_face, 4 / 5, 1 / 4)
+
+        def loss(line: np.ndarray, margins: np.ndarray = margins, target: np.ndarray = target) -> float:
+            logits = line[0] * margins + line[1]
+            return float(-(target * log_expit(logits) + (1 - target) * log_expit(-logits)).sum())
+
+        best = minimize(loss, [1, 0], tol=1e-10).x
+        assert platt_scaling(margins, is_face) == pytest.approx(tuple(best), abs=1e-3)
+
+
+def test_both_labels_of_a_verifier_weigh_the_same() -> None:
+    """One face among four: it weighs 2, each of the others 2/3, and what is half a face is one."""
+    crops = face_crops(bright([1, 2, 3, 4]), np.array([0.5, 0.4, 0, 0.1]))
+    assert crops.truth["face"].tolist() == [1, 0, 0, 0]
+    assert crops.weights["face"] == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3])
+    assert crops.targets["face"] == pytest.approx(np.array([[0.5, 0.5], [0.6, 0.4], [1, 0], [0.9, 0.1]]))
+    assert crops.labels == ("no face", "face")
+    assert face_crops(bright([1]), np.ones(1)).weights["face"] == pytest.approx([0.5])
+
+
+def linear_verifier(kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
+    """Logits of a few pixels: the upper left one and the upper right one."""
+    pixels = keras.Input((48, 48, 1))
+    corners = layers.Concatenate()([layers.Flatten()(pixels[:, :1, :1]), layers.Flatten()(pixels[:, :1, -1:])])
+    network = keras.Model(pixels, {"face": layers.Dense(2, name="face")(corners)})
+    network.get_layer("face").set_weights([kernel, bias])
+    return network
+
+
+def test_margin_is_face_less_no_face_in_the_mean_of_both_views() -> None:
+    """By hand for logits that are linear in two pixels, which change places in the mirror image."""
+    kernel, bias = np.array([[0.01, 0.03], [0.02, -0.01]]), np.array([0.5, 0.1])
+    crops = bright([10, 20])
+    crops[:, 0, 0], crops[:, 0, -1] = [100, 50], [200, 0]
+    found = face_margins(linear_verifier(kernel, bias), crops)
+    direct = (kernel[0, 1] - kernel[0, 0]) * np.array([100, 50]) + (kernel[1, 1] - kernel[1, 0]) * np.array([200, 0])
+    mirrored = (kernel[0, 1] - kernel[0, 0]) * np.array([200, 0]) + (kernel[1, 1] - kernel[1, 0]) * np.array([100, 50])
+    assert found == pytest.approx((direct + mirrored) / 2 + bias[1] - bias[0], abs=1e-4)
+
+
+def test_calibrated_probability_is_platts_sigmoid() -> None:
+    """Of the margin, times the slope, plus the intercept: in the column of a face, whatever the bias of no face."""
+    pixels = keras.Input((48, 48, 1))
+    level = layers.Rescaling(1 / 255)(layers.GlobalAveragePooling2D()(pixels))
+    trained = keras.Model(pixels, {"face": layers.Dense(2, name="face")(level)})
+    trained.get_layer("face").set_weights([np.array([[0.5, 2.5]]), np.array([0.25, -0.75])])
+    shipped = calibrated_network(trained, 1.5, -0.2)
+    crops = bright([0, 51, 255])[..., None].astype("float32")
+    found = np.asarray(shipped(crops))
+    margin = 2 * np.array([0, 0.2, 1]) - 1
+    assert found[:, 1] == pytest.approx(expit(1.5 * margin - 0.2), abs=1e-5)
+    assert found.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_crops_with_and_without_surroundings() -> None:
+    """At a context of 1.5 the middle two thirds, 32 pixels, are the face: 8 pixels beside it on each side."""
+    crops = np.random.default_rng(0).integers(0, 256, (2, 48, 48), np.uint8)
+    bare = without_surroundings(crops, 1.5)
+    assert np.array_equal(bare[:, 8:40, 8:40], crops[:, 8:40, 8:40])
+    assert (bare[:, 8:40, :8] == crops[:, 8:40, 8:9]).all()
+    assert (bare[:, 40:, 8:40] == crops[:, 39:40, 8:40]).all()
+    half = bright([40])
+    half[:, :, 24:] = 200
+    tight = tight_faces(half, 1.5)
+    assert tight.shape == (1, 48, 48)
+    assert (tight[0, :, :22] == 40).all() and (tight[0, :, 26:] == 200).all()
+    assert tight_faces(bright([7]), 1.5).dtype == np.uint8
+
+
+def test_faceness_rises_from_beside_a_face_to_on_it() -> None:
+    """0 up to an overlap of 0.3, 1 from 0.5, a half between."""
+    empty = np.zeros((5, 4))
+    fit = np.array([0, 0.3, 0.4, 0.5, 0.9])
+    mined = MinedPhotograph("a", empty, bright([0] * 5), fit, np.ones(5, bool))
+    made = train_faces._validation_set([mined])
+    assert made.targets["face"][:, 1] == pytest.approx([0, 0, 0.5, 1, 1])
+
+
+def test_what_is_trained_on_is_partly_bare(tmp_path: Path) -> None:
+    """About 15 % of the crops lose their surroundings, whichever; the others stay."""
+    crops = np.random.default_rng(1).integers(0, 256, (400, 48, 48), np.uint8)
+    mined = MinedPhotograph("a", np.zeros((400, 4)), crops.copy(), np.zeros(400), np.ones(400, bool))
+    job = train_faces.FaceTraining(tmp_path, tmp_path, None, tmp_path / "f.keras", TrainingSettings())
+    made = train_faces._training_set(job, [mined])
+    changed = (made.images != crops).any(axis=(1, 2))
+    assert 0.1 < changed.mean() < 0.2
+    assert np.array_equal(made.images[changed], without_surroundings(crops[changed], 1.5))
+
+
+def test_true_faces_are_shifted_a_little() -> None:
+    """Squares 0.85 to 1.3 times as large, their centres at most 15 % of a side away."""
+    faces = np.repeat([[100.0, 50, 40, 90]], 500, 0)
+    squares = mining._shifted(faces, np.random.default_rng(0))
+    ratio = squares[:, 2] / np.sqrt(40 * 90)
+    assert (squares[:, 2] == squares[:, 3]).all()
+    assert (0.85 <= ratio.min() < 0.87) and (1.28 < ratio.max() <= 1.3)
+    away = (squares[:, :2] + squares[:, 2:] / 2 - (120, 95)) / squares[:, 2:]
+    assert 0.14 < np.abs(away).max() <= 0.15
+    assert np.abs(away.mean(axis=0)).max() < 0.02
+
+
+def test_a_fifth_of_the_photographs_is_held_out() -> None:
+    """By seed, whatever their order, none twice."""
+    paths = [str(number) for number in range(25)]
+    training, held_out = split(paths, 0.2, 3)
+    assert (len(training), len(held_out)) == (20, 5)
+    assert not set(training) & set(held_out)
+
+
+def test_a_threshold_becomes_the_glances_zero() -> None:
+    """What gave more than the threshold gives more than 0."""
+    patches = keras.Input((20, 20, 1))
+    network = keras.Model(patches, layers.Conv2D(1, 20, kernel_initializer="ones")(patches))
+    flat = np.array([0.01, 0.02, 0.03])[:, None, None] * np.ones((3, 20, 20))
+    assert glance_logits(network, flat) == pytest.approx([4, 8, 12], rel=1e-4)
+    lower_by(network, 8.5)
+    assert glance_logits(network, flat) == pytest.approx([-4.5, -0.5, 3.5], rel=1e-4)
+
+
+# --- the verifier's looks, on whole images
+
+
+def proposed(scores: list[float], levels: list[int]) -> Proposals:
+    """Proposals far apart with these scores; their patches have these gray levels on the left, black on the right."""
+    patches = np.zeros((len(levels), 72, 72), np.uint8)
+    patches[:, :, :36] = np.array(levels, np.uint8)[:, None, None]
+    boxes = np.array([[100.0 * i, 0, 48, 48] for i in range(len(levels))])
+    return Proposals(Found(Key("r", "p"), 1, 1), 999, 99, None, boxes, np.array(scores), patches, {})
+
+
+class Looks:
+    """Networks of which the verifier says how bright the left half is, in percent, and half of the right one."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
+        """The network of that name."""
+        return self.verify if name == VERIFY else lambda crops: np.ones((len(crops), 1))
+
+    def verify(self, crops: np.ndarray) -> np.ndarray:
+        """Probabilities of no face and of a face."""
+        self.seen.append(len(crops))
+        face = (crops[:, :, :20].mean(axis=(1, 2)) + crops[:, :, 28:].mean(axis=(1, 2)) / 2) / 100
+        return np.column_stack([1 - face, face])
+
+
+@pytest.mark.parametrize(("name", "own"), [("cascade", 0), ("cnn", 3)])
+def test_a_score_is_the_mean_of_the_looks_in_log_odds(name: str, own: int) -> None:
+    """A cascade's own score counts nothing, the CNN's as three looks; the verifier looks twice, once at the mirror."""
+    asked = labelled_faces(proposed([0.9, 0.9], [80, 60]), DetectorSettings(name, face_threshold=0.05))
+    faces = answered(asked, Looks()).faces
+    odds = [own * np.log(9) + np.log(p / (1 - p)) + np.log(p / 2 / (1 - p / 2)) for p in (0.8, 0.6)]
+    assert [face.score for face in faces] == pytest.approx(expit(np.array(odds) / (own + 2)), abs=1e-6)
+    assert average_log_odds(np.array([0.9]), np.array([0.8]), own) == pytest.approx(
+        expit((own * np.log(9) + np.log(4)) / (own + 1))
+    )
+
+
+def test_the_threshold_is_the_settings() -> None:
+    """A face is what the looks give at least the threshold; unlikely proposals are looked at once only."""
+    looks = Looks()
+    asked = labelled_faces(proposed([0.5, 0.5, 0.5], [90, 40, 2]), DetectorSettings("cascade", face_threshold=0.5))
+    outcome = answered(asked, looks)
+    assert looks.seen == [3, 2]
+    assert [face.box.x for face in outcome.faces] == pytest.approx([0])
+
+
+def test_the_largest_face_is_the_first_and_has_its_own_crop() -> None:
+    """Whatever the order of the proposals, box, score, crop and probabilities stay together."""
+    boxes, crops = np.array([[0, 0, 10, 10], [50, 0, 30, 30.0]]), bright([1, 2])
+    found = Proposals(Found(Key("r", "p"), 1, 1), 99, 99, None, boxes, np.array([0.9, 0.8]), crops, {})
+    outcome = answered(
+        labelled_faces(found, DetectorSettings("yunet"), with_crops=True), lambda _: lambda seen: seen[:, 0, :1] / 10
+    )
+    assert [(face.box.x, face.score, face.probabilities[0]) for face in outcome.faces] == [
+        (50, 0.8, 0.2),
+        (0, 0.9, 0.1),
+    ]
+    assert outcome.crops[:, 0, 0].tolist() == [2, 1]

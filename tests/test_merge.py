@@ -1,0 +1,133 @@
+"""Sorted tables merged in one pass: the newest rows win, whatever the pieces, and whoever is killed meanwhile."""
+
+import os
+import random
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_output import IDENTITY, LABELS, outcome, publish_all, rows
+
+from batch.errors import OutputError
+from batch.outcome import Key, Outcome
+from batch.tables import checkpoints as checkpointing
+from batch.tables import merge as merging
+from batch.tables.checkpoints import Checkpoints
+from batch.tables.merge import Source, merge
+from batch.tables.publish import finish_publishing
+from batch.tables.rows import Columns
+from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows
+from batch.tables.snapshot import known_images
+
+COLUMNS = Columns(IMAGES, faces_schema(LABELS))
+names = st.sampled_from(["a", "a/b", "a-b", "a.b", "a0", "aé", "a\U0001f600", "a\uffff", "A", "b/a", "\\x80"])
+versions = st.lists(st.dictionaries(names, st.integers(0, 4)), max_size=6)
+
+
+def write_source(folder: Path, number: int, outcomes: list[Outcome], group: int) -> Source:
+    source = Source(folder / f"{number}.images", folder / f"{number}.faces")
+    outcomes = sorted(outcomes, key=lambda one: one.found.key)
+    pq.write_table(image_rows(outcomes), source.images, row_group_size=group)
+    pq.write_table(face_rows(outcomes, LABELS), source.faces, row_group_size=group)
+    return source
+
+
+@settings(deadline=None, max_examples=60)
+@given(versions, st.sets(names, max_size=3), st.integers(1, 5), st.sampled_from([1, 2, 100]))
+def test_the_last_source_wins(sources: list[dict[str, int]], dropped: set[str], piece: int, small: int) -> None:
+    """However the rows are cut, merging gives each image as its last source has it, in the order of Python's text."""
+    expected = {path: faces for source in sources for path, faces in source.items() if path not in dropped}
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(merging, "_SMALL", small)
+        patched.setattr(merging, "_PIECE", piece)
+        written = [
+            write_source(Path(folder), number, [outcome(path, faces) for path, faces in source.items()], piece)
+            for number, source in enumerate(sources)
+        ]
+        merged = list(merge(written, COLUMNS, [Key("/r", path) for path in dropped]))
+    images = [
+        pair
+        for part in merged
+        for pair in zip(*part.images.select(["path", "faces"]).to_pydict().values(), strict=True)
+    ]
+    faces = [
+        pair for part in merged for pair in zip(*part.faces.select(["path", "face"]).to_pydict().values(), strict=True)
+    ]
+    assert images == sorted(expected.items())
+    assert faces == [(path, face) for path, count in sorted(expected.items()) for face in range(count)]
+
+
+def test_tables_that_were_changed_by_hand_are_refused(tmp_path: Path) -> None:
+    """A large table out of order, and faces that are not those of the images beside them, are errors that say so."""
+    source = write_source(tmp_path, 1, [outcome(f"{number:05d}") for number in range(3000)], 1000)
+    table = pq.read_table(source.faces)
+    pq.write_table(table.slice(1), source.faces)
+    with pytest.raises(OutputError, match="other faces"):
+        list(merge([source], COLUMNS))
+    pq.write_table(table, source.faces)
+    pq.write_table(pq.read_table(source.images).sort_by([("path", "descending")]), source.images)
+    with pytest.raises(OutputError, match="not sorted"):
+        list(merge([Source(source.images)], Columns(IMAGES)))
+
+
+def test_many_checkpoints_are_made_one(tmp_path: Path) -> None:
+    """Sixty-four pairs become one with the newest rows, in which those that a kill has left beside it do not count."""
+    checkpoints = Checkpoints(tmp_path, IDENTITY, LABELS)
+    kept: dict[Path, bytes] = {}
+    for number in range(checkpointing.TOGETHER):
+        checkpoints.add(outcome(f"{number % 40:02d}", number % 3))
+        checkpoints.write()
+        if number in (3, 7):
+            files = (tmp_path / "checkpoints").glob(f"{number + 1:08d}*")
+            kept |= {file: file.read_bytes() for file in files}
+    assert [file.name for file in checkpoints.images()] == ["00000001-00000064.images.parquet"]
+    for file, content in kept.items():
+        file.write_bytes(content)
+    again = Checkpoints(tmp_path, IDENTITY, LABELS)
+    assert [file.name for file in again.images()] == ["00000001-00000064.images.parquet"]
+    assert again.put_aside() == 0
+    publish_all(tmp_path)
+    newest = {f"{number % 40:02d}": number % 3 for number in range(checkpointing.TOGETHER)}
+    assert rows(tmp_path)[1] == [path for path, faces in sorted(newest.items()) for _ in range(faces)]
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def annotated(output: Path, wanted: dict[str, int]) -> None:
+    """Record what the output does not know yet, an image to a checkpoint, and publish it, as a run does."""
+    finish_publishing(output)
+    checkpoints = Checkpoints(output, IDENTITY, LABELS)
+    tables = [output / "images.parquet", *checkpoints.images()]
+    known = {key.path for key, version in known_images(tables) if version.size_bytes == 6}
+    for path, faces in wanted.items():
+        if path not in known:
+            checkpoints.add(outcome(path, faces, size=6))
+            checkpoints.write()
+    publish_all(output, dropped=(Key("/r", "gone"),))
+
+
+def test_kills_while_merging_and_compacting_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 20 kills at random, one run to the end gives the tables of a run that nobody killed."""
+    monkeypatch.setattr(checkpointing, "TOGETHER", 3)
+    instants = random.Random(7)  # noqa: S311 - a seed, not a secret
+    wanted = {f"{number:03d}": number % 3 for number in instants.sample(range(150), 150)}
+    publish_all(tmp_path, *(outcome(path, 1) for path in [*sorted(wanted)[:50], "gone"]))
+    died = 0
+    for _ in range(20):
+        child = os.fork()
+        if not child:
+            try:
+                annotated(tmp_path, wanted)
+            finally:
+                os._exit(0)
+        time.sleep(instants.uniform(0.01, 0.3))
+        os.kill(child, signal.SIGKILL)
+        died += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    annotated(tmp_path, wanted)
+    assert died > 5
+    assert rows(tmp_path) == (sorted(wanted), [path for path, faces in sorted(wanted.items()) for _ in range(faces)])
+    assert not (tmp_path / "checkpoints").exists()
