@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install format check test nightly mutants backends quick report wheel
+.PHONY: help install format check test nightly mutants quick report wheel
 
 help: ## list these
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -14,17 +14,13 @@ check: ## linters, types, layers
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
 test: ## all tests, and how much of the code they run
-	.venv/bin/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	.venv/bin/pytest -n 2 --dist loadfile --cov=batch --cov=model --cov=jobs --cov-report=term:skip-covered
 
 nightly: ## all tests, with a hundred kills instead of twenty
 	ANNOTATE_KILLS=100 .venv/bin/pytest -n 2 --dist worksteal
 
 mutants: ## plant small defects and count those that no test notices; MUTANTS="model.data.split*" picks some
 	.venv/bin/pip install --quiet mutmut && .venv/bin/mutmut run $(MUTANTS)
-
-backends: ## the networks on JAX and PyTorch, in an environment of their own
-	python3 -m venv .venv-backends && .venv-backends/bin/pip install --quiet -e '.[dev]' jax torch
-	.venv-backends/bin/pytest tests/test_backends.py
 
 wheel: ## build the wheel, and try it in a bare environment
 	.venv/bin/pip wheel --quiet --no-deps --wheel-dir dist . && python3 -m venv .venv-bare

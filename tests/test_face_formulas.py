@@ -167,12 +167,27 @@ def test_a_threshold_becomes_the_glances_zero() -> None:
 # --- the verifier's looks, on whole images
 
 
+def proposals(boxes: np.ndarray, scores: list[float], cut: np.ndarray) -> Proposals:
+    """What a worker proposes of an image."""
+    return Proposals(
+        found=Found(Key("r", "p"), 1, 1),
+        width=999,
+        height=99,
+        taken_at=None,
+        boxes=boxes,
+        scores=np.array(scores),
+        cut=cut,
+        quality=np.zeros((len(boxes), 3)),
+        seconds={},
+    )
+
+
 def proposed(scores: list[float], levels: list[int]) -> Proposals:
     """Proposals far apart with these scores; their patches have these gray levels on the left, black on the right."""
     patches = np.zeros((len(levels), 72, 72), np.uint8)
     patches[:, :, :36] = np.array(levels, np.uint8)[:, None, None]
     boxes = np.array([[100.0 * i, 0, 48, 48] for i in range(len(levels))])
-    return Proposals(Found(Key("r", "p"), 1, 1), 999, 99, None, boxes, np.array(scores), patches, {})
+    return proposals(boxes, scores, patches)
 
 
 class Looks:
@@ -216,7 +231,7 @@ def test_the_threshold_is_the_settings() -> None:
 def test_the_largest_face_is_the_first_and_has_its_own_crop() -> None:
     """Whatever the order of the proposals, box, score, crop and probabilities stay together."""
     boxes, crops = np.array([[0, 0, 10, 10], [50, 0, 30, 30.0]]), bright([1, 2])
-    found = Proposals(Found(Key("r", "p"), 1, 1), 99, 99, None, boxes, np.array([0.9, 0.8]), crops, {})
+    found = proposals(boxes, [0.9, 0.8], crops)
     outcome = answered(
         labelled_faces(found, DetectorSettings("yunet"), with_crops=True), lambda _: lambda seen: seen[:, 0, :1] / 10
     )
