@@ -186,7 +186,8 @@ def killed_at_each(chunk: list[Found], _settings: WorkerSettings) -> list[Outcom
 @pytest.mark.parametrize("work", [never_ready, killed_at_each])
 def test_a_storm_of_deaths_ends_the_run(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where workers die before they are ready, or at every image, the run ends, and no image is called crashed."""
-    monkeypatch.setattr(pool, "_STORM", 3)
+    monkeypatch.setattr(pool, "_STORM", 2)
+    monkeypatch.setattr(pool, "_ALONE_IF_KILLED", 1)
     outcomes = believed(annotate_images(images(40), WorkerSettings(), 1, work))
     with pytest.raises(WorkersError, match="memory"):
         next(outcomes)

@@ -42,7 +42,7 @@ class WorkerDied(Exception):
 
     def was_late(self, image_timeout: float) -> bool:
         """Whether it gave up its image, as that took too long."""
-        return self.exit_code == _GIVEN_UP and self.seconds >= image_timeout
+        return self.exit_code == _GIVEN_UP and self.seconds >= image_timeout / 2  # this process may have been late, too
 
     @property
     def by_decoder(self) -> bool:
