@@ -331,11 +331,10 @@ def test_crops_copies_and_report_of_an_archive(photos: Path, tmp_path: Path) -> 
     assert drawn == {f"{Path(root).name}/{path}" for root, path in zip(readable["root"], readable["path"], strict=True)}
     assert Image.open(tmp_path / "drawn" / archive.name / "deep" / "mirrored.png").size == (512, 512)
     assert len(list((tmp_path / "crops").rglob("*.png"))) == len(faces) >= 3
-    assert render(tmp_path / "out").count("<img") == len(faces)
+    assert render(tmp_path / "out").count("<img src") == len(faces) - 1  # copies of one face are shown once
     archive.unlink()
     page = render(tmp_path / "out")
-    assert 0 < page.count("<img") < len(faces)  # the one face that is left, in the list and on the sheet
-    assert page.count("not there any more") == len(faces) - 1
+    assert (page.count("<img src"), page.count("not there any more")) == (1, len(faces) - 1)
 
 
 def test_a_folder_called_like_an_archive_and_one_beside_its_archive(photos: Path, tmp_path: Path, command: Run) -> None:
