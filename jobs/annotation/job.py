@@ -204,9 +204,9 @@ class AnnotationJob:
         settings = self.settings
         without = NEUTRAL if settings.without_neutral else None
         cards = self.card, self.verifier
-        detector = settings.worker.detector
-        proposing = detector.model_file() if detector.spec.origin else None
-        return NetworkSettings(*cards, settings.batch_size, settings.device, without, settings.output, proposing)
+        return NetworkSettings(
+            *cards, settings.batch_size, settings.device, without, settings.output, settings.worker.detector
+        )
 
     @cached_property
     def _worker(self) -> WorkerSettings:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from batch.settings import NetworkFiles
+from batch.errors import DetectorError
+from batch.settings import DetectorSettings, NetworkFiles
 from model.bundle import SHIPPED, ModelCard
 from model.device import choose_device, gpu_in_sight
 from model.errors import ModelError
@@ -27,8 +28,7 @@ class NetworkSettings:
     """The label that is left out."""
     cache: Path
     """Folder for what has to be written to run a network."""
-    detector: Path | None = None
-    """The detector's ONNX file, if it has one."""
+    detector: DetectorSettings = DetectorSettings()
 
     @property
     def left_out(self) -> int | None:
@@ -39,10 +39,10 @@ class NetworkSettings:
 def worker_networks(settings: NetworkSettings) -> NetworkFiles | None:
     """What the workers are to verify and label with; None if one process is to do it with Keras.
 
-    Raises ModelError for a file that is none to be run, DeviceError if a GPU is demanded and there is none.
+    Raises ModelError or DetectorError for a file that is none to be run, DeviceError if a GPU is demanded and there is
+    none.
     """
-    if settings.detector and settings.detector.parent != SHIPPED:
-        check_onnx(settings.detector)
+    _check_detector(settings.detector)
     looked_for = settings.device == "gpu" or (settings.device == "auto" and gpu_in_sight())
     if looked_for and choose_device(settings.device) != "cpu":
         return None
@@ -51,6 +51,15 @@ def worker_networks(settings: NetworkSettings) -> NetworkFiles | None:
     if emotions is None or (settings.verifier and verifier is None):
         return None
     return NetworkFiles(emotions, verifier, settings.left_out)
+
+
+def _check_detector(detector: DetectorSettings) -> None:
+    """Raise DetectorError, with where such files come from, if the detector's is none to be run."""
+    if detector.spec.origin and detector.model_file().parent != SHIPPED:
+        try:
+            check_onnx(detector.model_file())
+        except ModelError as error:
+            raise DetectorError(f"{error} {detector.spec.origin}") from error
 
 
 def _as_onnx(card: ModelCard, cache: Path) -> Path | None:
