@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
-from jobs.annotation.job import AnnotationSettings, annotation_job
+from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
+from jobs.annotation.settings import AnnotationSettings
 from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging

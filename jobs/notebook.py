@@ -7,9 +7,10 @@ from pathlib import Path
 
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.tables.snapshot import Annotations, read_annotations
-from jobs.annotation.job import AnnotationSettings, annotation_job
+from jobs.annotation.job import annotation_job
 from jobs.annotation.progress_bar import in_notebook
 from jobs.annotation.run_report import RunReport
+from jobs.annotation.settings import AnnotationSettings
 from jobs.devices import Device
 from jobs.log import lines_shown, native_libraries_silenced
 from jobs.options import DETECTOR_VARIABLE, annotation_settings

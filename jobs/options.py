@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from batch.roots.walk import WalkSettings
 from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
-from jobs.annotation.job import AnnotationSettings
+from jobs.annotation.settings import AnnotationSettings
 from jobs.devices import Device
 from jobs.option_values import (
     AnyPath,

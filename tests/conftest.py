@@ -14,8 +14,9 @@ import skimage.data
 from PIL import Image
 
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
-from jobs.annotation.job import AnnotationSettings, annotation_job
+from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
+from jobs.annotation.settings import AnnotationSettings
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL
 
 WORKER = WorkerSettings(

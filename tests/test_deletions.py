@@ -18,8 +18,9 @@ from batch.settings import DetectorSettings, WorkerSettings
 from batch.tables import checkpoints as checkpointing
 from batch.tables.checkpoints import Checkpoints
 from jobs.annotation import job as job_module
-from jobs.annotation.job import AnnotationSettings, annotation_job
+from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
+from jobs.annotation.settings import AnnotationSettings
 from model.bundle import GLANCE_MODEL
 
 OTHER = {"worker": WorkerSettings(DetectorSettings(face_threshold=0.9, glance=GLANCE_MODEL))}

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +15,7 @@ from batch.errors import ClusterError, OutputError, UnreadError
 from batch.outcome import Found, Outcome, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots import open_root
-from batch.roots.walk import WalkSettings
-from batch.settings import DetectorSettings, WorkerSettings
+from batch.settings import WorkerSettings
 from batch.tables.checkpoints import Checkpoints
 from batch.tables.files import write_durably
 from batch.tables.lock import hold
@@ -27,12 +26,13 @@ from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
-from jobs.annotation.outputs import changes, check_nested
+from jobs.annotation.outputs import changes, check_labels, check_nested, check_other_roots
 from jobs.annotation.pictures import write_missing_pictures
 from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
-from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, ModelCard, read_card
-from model.errors import ModelError
+from jobs.annotation.said import say_nothing_new, say_what_goes, say_what_there_is
+from jobs.annotation.settings import AnnotationSettings
+from model.bundle import FACE_MODEL, ModelCard, read_card
 from model.extras import without_matplotlib
 from model.labels import NEUTRAL
 
@@ -43,33 +43,6 @@ _TIMES_DAMAGED = 3
 _MOVED = "its folder has vanished, is empty, or lies on another disk than when it was listed"
 
 
-@dataclass(frozen=True)
-class AnnotationSettings:
-    """Everything that a run of ``annotate`` is told. Roots are absolute paths, or as the output writes them."""
-
-    roots: tuple[Path | str, ...]
-    output: Path = Path("annotations")
-    csv: bool = False
-    jobs: int = 1
-    """Worker processes; 0 does all the work in this one, where an image can neither crash nor hang alone."""
-    batch_size: int = 64
-    model: Path = EMOTION_MODEL
-    device: str = "auto"
-    without_neutral: bool = False
-    worker: WorkerSettings = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL))
-    walk: WalkSettings = WalkSettings()
-    cluster: str | None = None
-    """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
-    limit: int | None = None
-    retry_failed: bool = False
-    rescan: bool = False
-    prune: bool = False
-    crops: Path | None = None
-    """Folder for a crop of each face, in a folder of its emotion."""
-    draw: Path | None = None
-    """Folder for copies of the photographs with their faces boxed and labelled."""
-
-
 class AnnotationJob:
     """One run: what the output holds already, what there is to do, and how it is done."""
 
@@ -77,7 +50,7 @@ class AnnotationJob:
         """Read the model's labels and the output's state; raises ModelError or OutputError."""
         self.settings, self.report = settings, report
         self.card: ModelCard = read_card(settings.model)
-        _check_labels(self.card)
+        check_labels(self.card)
         detector = settings.worker.detector
         self.verifier = read_card(FACE_MODEL) if detector.spec.verified else None
         self.labels = tuple(x for x in self.card.labels if x != NEUTRAL or not settings.without_neutral)
@@ -107,7 +80,7 @@ class AnnotationJob:
                 break
             self.plan = self._planned()
             unread = self._record()
-        self._warn()
+        say_what_goes(self.plan)
         with self.report.stage("publish"):
             rows = self._publish()
         if rows:
@@ -152,20 +125,6 @@ class AnnotationJob:
             frozenset() if self._same_identity else frozenset(published),
         )
 
-    def _warn(self) -> None:
-        """Say which rows go, and which are kept although their images were not seen."""
-        plan = self.plan
-        for folder, reason in plan.unlistable.items():
-            log.warning("cannot list %s: %s; the rows of its images are kept", folder, reason)
-        for folder, count in plan.kept.items():
-            log.warning(
-                "%s shows none of %d images that it held; their rows are kept: is a disk not mounted, a link not "
-                "followed? If they are gone for good, --prune removes their rows",
-                *(folder, count),
-            )
-        if plan.deleted:
-            log.info("%d images are deleted, and their rows go (--prune is not needed for them)", len(plan.deleted))
-
     def say_why(self) -> None:
         """Say what makes everything be annotated anew, if something does."""
         if self.snapshot.identity and not self._same_identity:
@@ -176,10 +135,7 @@ class AnnotationJob:
         """Walk the roots and say what a run would do."""
         for _ in self.plan:
             pass
-        plan = self.plan
-        log.info("dry run: %d images found, %d new, %d changed or to do again", plan.found, plan.new, plan.changed)
-        log.info("dry run: %d deleted, %d left for later by --limit", len(plan.deleted), plan.left_over)
-        self._warn()
+        say_what_there_is(self.plan)
 
     @property
     def _same_identity(self) -> bool:
@@ -245,7 +201,7 @@ class AnnotationJob:
         csv = self.settings.csv or (output / "faces.csv").exists()
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
-            self._say_nothing_new()
+            say_nothing_new(self.plan)
             return None
         if self._old_tables_stay(new):
             return None
@@ -256,20 +212,6 @@ class AnnotationJob:
         count = publish(output, rows, self.labels, self.identity, generation, csv, self._check_count)
         self.checkpoints.clear(new)
         return count._asdict()
-
-    def _say_nothing_new(self) -> None:
-        walk, found = self.settings.walk, self.plan.found
-        roots = ", ".join(open_root(root).name for root in self.settings.roots)
-        if found:
-            log.info("nothing new: %d images are all known", found, extra={"fields": {"images": 0, "known": found}})
-        elif walk.include or walk.exclude:
-            log.warning(
-                "no image below %s is let through by --include and --exclude. A pattern matches a whole path below the "
-                "root, a name, or a folder; it minds case",
-                roots,
-            )
-        else:
-            log.warning("no image found below %s", roots)
 
     def _old_tables_stay(self, new: list[Path]) -> bool:
         """Whether images of tables that another model or detector has made are still to be annotated; if so, say it."""
@@ -326,8 +268,9 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
     with nullcontext() if dry_run and not settings.output.exists() else hold(settings.output):
         finish_publishing(settings.output)
         job = AnnotationJob(settings, report)
-        _check_other_roots(job)
         if not settings.prune:
+            if job.snapshot.identity not in (None, job.identity):
+                check_other_roots(settings.roots, job.plan.filled_roots, settings.output)
             check_nested(settings.roots, job.plan.filled_roots, settings.output)
         job.say_why()
         yield job
@@ -340,26 +283,3 @@ def _cluster_module() -> ModuleType:
     except ModuleNotFoundError as error:
         raise ClusterError(f"{error}. Install the extra: pip install 'emotion-annotate[cluster]'") from error
     return cluster
-
-
-def _check_labels(card: ModelCard) -> None:
-    """Raise ModelError if a label has the name of another column, or cannot be the name of a folder."""
-    taken = {*faces_schema(()).names} & {*card.labels}
-    if taken:
-        raise ModelError(f"{card.path}: {', '.join(sorted(taken))} cannot be a label, as a column has that name.")
-    for label in card.labels:
-        if "/" in label or "\0" in label or label.startswith("."):
-            raise ModelError(f"{card.path}: {label!r} cannot be a label: expected a name without / and leading dots.")
-
-
-def _check_other_roots(job: AnnotationJob) -> None:
-    """An output has one identity: images of roots that are not named now cannot be annotated anew now."""
-    if job.snapshot.identity in (None, job.identity) or job.settings.prune:
-        return
-    here = {open_root(root).name for root in job.settings.roots}
-    others = sorted(job.plan.filled_roots - here)
-    if others:
-        raise OutputError(
-            f"{job.settings.output} was made with another model or other detector settings and also holds images of "
-            f"{', '.join(others)}. Name these roots as well, use another output, or say --prune to drop their rows."
-        )

@@ -6,6 +6,9 @@ from typing import Any
 
 from batch.errors import OutputError
 from batch.roots import open_root
+from batch.tables.schema import faces_schema
+from model.bundle import ModelCard
+from model.errors import ModelError
 
 _HASH = 12
 """Digits of a hash that a person gets to see."""
@@ -47,3 +50,26 @@ def check_nested(roots: Iterable[Path | str], known: Iterable[str], output: Path
                     f"{output} already holds images of {other.name}; {inner.name} lies within {outer.name}, and their "
                     f"faces would count twice. Use another output (-o), or {way_out}."
                 )
+
+
+def check_labels(card: ModelCard) -> None:
+    """Raise ModelError if a label has the name of another column, or cannot be the name of a folder."""
+    taken = {*faces_schema(()).names} & {*card.labels}
+    if taken:
+        raise ModelError(f"{card.path}: {', '.join(sorted(taken))} cannot be a label, as a column has that name.")
+    for label in card.labels:
+        if "/" in label or "\0" in label or label.startswith("."):
+            raise ModelError(f"{card.path}: {label!r} cannot be a label: expected a name without / and leading dots.")
+
+
+def check_other_roots(roots: Iterable[Path | str], filled: Iterable[str], output: Path) -> None:
+    """Raise OutputError if tables of another identity hold images of roots that are not named now.
+
+    An output has one identity, and these cannot be annotated anew now.
+    """
+    others = sorted({*filled} - {open_root(root).name for root in roots})
+    if others:
+        raise OutputError(
+            f"{output} was made with another model or other detector settings and also holds images of "
+            f"{', '.join(others)}. Name these roots as well, use another output, or say --prune to drop their rows."
+        )

@@ -20,7 +20,7 @@ from PIL import Image
 from batch.outcome import Box, Face, Found, Outcome, Quality, Status
 from batch.settings import WorkerSettings
 from batch.workers.pool import annotate_images
-from jobs.annotation.job import job as annotation
+from jobs.annotation import job as annotation
 from jobs.annotation.run_report import RunReport
 
 

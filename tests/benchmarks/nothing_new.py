@@ -18,8 +18,9 @@ from batch.outcome import Found, Key, Outcome, Status
 from batch.tables.publish import publish
 from batch.tables.rows import Rows
 from batch.tables.schema import faces_schema, image_rows
-from jobs.annotation.job import AnnotationJob, AnnotationSettings
+from jobs.annotation.job import AnnotationJob
 from jobs.annotation.run_report import RunReport
+from jobs.annotation.settings import AnnotationSettings
 
 
 def make_files(root: Path, count: int) -> Iterator[Outcome]:

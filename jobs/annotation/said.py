@@ -1,0 +1,45 @@
+"""What a run says of its plan: what there is to do, what goes, what is kept, and why there is nothing."""
+
+import logging
+
+from batch.plan import Plan
+from batch.roots import open_root
+
+log = logging.getLogger("annotate.job")
+
+
+def say_what_goes(plan: Plan) -> None:
+    """Say which rows go, and which are kept although their images were not seen."""
+    for folder, reason in plan.unlistable.items():
+        log.warning("cannot list %s: %s; the rows of its images are kept", folder, reason)
+    for folder, count in plan.kept.items():
+        log.warning(
+            "%s shows none of %d images that it held; their rows are kept: is a disk not mounted, a link not "
+            "followed? If they are gone for good, --prune removes their rows",
+            *(folder, count),
+        )
+    if plan.deleted:
+        log.info("%d images are deleted, and their rows go (--prune is not needed for them)", len(plan.deleted))
+
+
+def say_what_there_is(plan: Plan) -> None:
+    """Say what a run would do, of a plan that has been walked through."""
+    log.info("dry run: %d images found, %d new, %d changed or to do again", plan.found, plan.new, plan.changed)
+    log.info("dry run: %d deleted, %d left for later by --limit", len(plan.deleted), plan.left_over)
+    say_what_goes(plan)
+
+
+def say_nothing_new(plan: Plan) -> None:
+    """Say that all images are known, or why none is found."""
+    walk, found = plan.walk, plan.found
+    roots = ", ".join(open_root(root).name for root in plan.roots)
+    if found:
+        log.info("nothing new: %d images are all known", found, extra={"fields": {"images": 0, "known": found}})
+    elif walk.include or walk.exclude:
+        log.warning(
+            "no image below %s is let through by --include and --exclude. A pattern matches a whole path below the "
+            "root, a name, or a folder; it minds case",
+            roots,
+        )
+    else:
+        log.warning("no image found below %s", roots)

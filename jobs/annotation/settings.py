@@ -1,0 +1,35 @@
+"""What a run of ``annotate`` is told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch.roots.walk import WalkSettings
+from batch.settings import DetectorSettings, WorkerSettings
+from model.bundle import EMOTION_MODEL, GLANCE_MODEL
+
+
+@dataclass(frozen=True)
+class AnnotationSettings:
+    """Everything that a run of ``annotate`` is told. Roots are absolute paths, or as the output writes them."""
+
+    roots: tuple[Path | str, ...]
+    output: Path = Path("annotations")
+    csv: bool = False
+    jobs: int = 1
+    """Worker processes; 0 does all the work in this one, where an image can neither crash nor hang alone."""
+    batch_size: int = 64
+    model: Path = EMOTION_MODEL
+    device: str = "auto"
+    without_neutral: bool = False
+    worker: WorkerSettings = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL))
+    walk: WalkSettings = WalkSettings()
+    cluster: str | None = None
+    """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
+    limit: int | None = None
+    retry_failed: bool = False
+    rescan: bool = False
+    prune: bool = False
+    crops: Path | None = None
+    """Folder for a crop of each face, in a folder of its emotion."""
+    draw: Path | None = None
+    """Folder for copies of the photographs with their faces boxed and labelled."""
