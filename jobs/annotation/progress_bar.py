@@ -69,7 +69,7 @@ class NotebookBar:
         from IPython import display
 
         self._html: Any = display.HTML
-        self._shown = display.display(self._html("<progress></progress> finding images"), display_id=True)  # type: ignore[no-untyped-call]
+        self._shown = display.display(self._html("<progress></progress> finding images"), display_id=True)
 
     def update(self, done: int, total: int | None, text: str) -> None:
         """Show this from now on, a few times a second at most."""
