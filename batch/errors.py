@@ -5,6 +5,10 @@ class RootError(Exception):
     """A root cannot be walked, or is so empty that its disk is probably not mounted."""
 
 
+class OutageError(RootError):
+    """A root does not answer for now, which says nothing about what lies in it."""
+
+
 class OutputError(Exception):
     """The output folder cannot be written, or its state cannot be read."""
 

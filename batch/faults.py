@@ -58,13 +58,13 @@ def _heals(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno in MAY_HEAL:
         return True
-    answer = _answer(error)
+    answer = http_answer(error)
     if answer is not None:
         return answer in _HEALING_ANSWERS or answer >= 500
     return not _CONNECTION_ERRORS.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
-def _answer(error: BaseException) -> int | None:
+def http_answer(error: BaseException) -> int | None:
     """The HTTP status that a store's client reports, each in its own way."""
     response = getattr(error, "response", None)
     told = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None

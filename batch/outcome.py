@@ -120,6 +120,15 @@ class Setback(NamedTuple):
 
     found: Found
     reason: str
+    given_up: bool = False
+    """Whether its root has not answered for so long that none of its images is to be asked for again in this run."""
+
+
+class Waiting(NamedTuple):
+    """A root that does not answer for now, and is waited for."""
+
+    root: str
+    reason: str
 
 
 Result = Outcome | Proposals | Setback

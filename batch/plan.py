@@ -9,6 +9,7 @@ from batch.deletions import Deletions, Sight, find_deletions
 from batch.errors import RootError
 from batch.outcome import Found, Key
 from batch.roots import open_root
+from batch.roots.outages import answered_in_time, heard
 from batch.roots.root import Listing, Root
 from batch.roots.walk import WalkSettings
 from batch.tables.snapshot import Version
@@ -36,6 +37,10 @@ class Plan:
     prune: bool = False
     stale: frozenset[Key] = frozenset()
     """The images of tables that another model or detector has made."""
+    store_timeout: float = 0.0
+    """Seconds that a store is waited for which does not answer."""
+    listing: str | None = None
+    """The root that is being listed."""
     found: int = 0
     new: int = 0
     changed: int = 0
@@ -53,8 +58,10 @@ class Plan:
     def __iter__(self) -> Iterator[Found]:
         """List the roots. Raises RootError for a root that looks like a disk that is not mounted."""
         for root in self._sorted_roots:
+            self.listing = root.name
             self._check(root)
         for root in self._sorted_roots:
+            self.listing = root.name
             images = self._listings[root.name] = root.images(self.walk)
             known = {key for key in (*self.known, *self.stale) if key.root == root.name}
             unseen, new, before = set(known), Counter[str](), self.found
@@ -73,6 +80,7 @@ class Plan:
                 raise _looks_unmounted(root)
             wanted = {key for key in known if self.walk.wants(key.path)}
             self._settle(root, Sight(wanted, unseen, new, images.devices))
+        self.listing = None
 
     def has_moved(self, found: Found) -> bool:
         """Whether the folder of an image has vanished, is empty, or lies on another device than when it was listed."""
@@ -86,7 +94,7 @@ class Plan:
 
     def _check(self, root: Root) -> None:
         """Raise RootError if there is no such root, or it is empty and should not be."""
-        if not root.is_empty() or self.prune:
+        if not heard(answered_in_time(root.name, root.is_empty, self.store_timeout)) or self.prune:
             return
         if root.name in self.filled_roots:
             raise _looks_unmounted(root)

@@ -110,6 +110,8 @@ class WorkerSettings:
     """Images with more are not decoded."""
     image_timeout: float = 60.0
     """Seconds after which a worker process gives up an image, and itself: decoders cannot be interrupted."""
+    store_timeout: float = 900.0
+    """Seconds that a store is waited for which does not answer; fetching from it is no part of ``image_timeout``."""
     networks: NetworkFiles | None = None
     """None: a worker only proposes faces, and one process with a GPU verifies and labels those of all."""
     crops: bool = False

@@ -32,6 +32,7 @@ _INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (r
 _EXCLUDE_HELP = "No images whose path, name or folder matches, case and all (repeatable)."
 _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time."
+_STORE_HELP = "Wait so long for a bucket that does not answer, and then stop."
 _THRESHOLD_HELP = (
     "Least probability that a box holds a face.  [default: the detector's own for 95 % precision: "
     + ", ".join(f"{name} {spec.threshold:g}" for name, spec in DETECTORS.items())
@@ -101,6 +102,9 @@ def command(
             help="Give up an image after this time.",
         ),
     ] = WorkerSettings.image_timeout,
+    store_timeout: Annotated[
+        float, typer.Option(min=LEAST["store_timeout"], metavar="SECONDS", help=_STORE_HELP)
+    ] = WorkerSettings.store_timeout,
     shard: Annotated[
         str | None,
         typer.Option(metavar="K/N", help="Only the K-th of N parts of the images, by a hash of their paths."),
@@ -154,6 +158,7 @@ def command(
             follow_symlinks=follow_symlinks,
             max_pixels=max_pixels,
             image_timeout=image_timeout,
+            store_timeout=store_timeout,
             shard=shard,
             cluster=cluster,
             limit=limit,

@@ -47,6 +47,8 @@ def start_logging(form: LogFormat, quiet: bool = False) -> None:
     root.handlers[:] = [handler]
     root.propagate = False
     root.setLevel(logging.WARNING if quiet else logging.INFO)
+    logging.getLogger().addHandler(logging.NullHandler())  # what libraries say comes as an exception, if it matters
+    logging.captureWarnings(True)
 
 
 def say_end(text: str, exit_code: int) -> None:

@@ -24,7 +24,15 @@ from model.bundle import DETECTOR_MODEL, EMOTION_MODEL, GLANCE_MODEL
 DETECTOR_VARIABLE = "ANNOTATE_DETECTOR"
 """The environment's word on the detector."""
 
-LEAST = {"jobs": 1, "batch_size": 1, "detect_size": 64, "max_pixels": 1, "image_timeout": 1, "limit": 1}
+LEAST = {
+    "jobs": 1,
+    "batch_size": 1,
+    "detect_size": 64,
+    "max_pixels": 1,
+    "image_timeout": 1,
+    "store_timeout": 0,
+    "limit": 1,
+}
 """The least values of the options that count something."""
 
 
@@ -48,6 +56,7 @@ def annotation_settings(
     follow_symlinks: bool = False,
     max_pixels: int = WorkerSettings.max_pixels,
     image_timeout: float = WorkerSettings.image_timeout,
+    store_timeout: float = WorkerSettings.store_timeout,
     shard: str | None = None,
     cluster: str | None = None,
     limit: int | None = None,
@@ -59,7 +68,7 @@ def annotation_settings(
     for name, given, known in (("--detector", detector, DETECTORS), ("--device", device, list(Device))):
         if given not in known:
             raise UsageError(f"expected one of {', '.join(known)}, received {given!r}", name)
-    counts = (jobs, batch_size, detect_size, max_pixels, image_timeout, limit)
+    counts = (jobs, batch_size, detect_size, max_pixels, image_timeout, store_timeout, limit)
     for (option, least), count in zip(LEAST.items(), counts, strict=True):
         check_range(f"--{option.replace('_', '-')}", count, least)
     check_range("--face-threshold", face_threshold, 0, 1)
@@ -77,7 +86,7 @@ def annotation_settings(
         model=path_of(model) or EMOTION_MODEL,
         device=device,
         without_neutral=without_neutral,
-        worker=WorkerSettings(found_by, max_pixels, image_timeout),
+        worker=WorkerSettings(found_by, max_pixels, image_timeout, store_timeout),
         walk=WalkSettings(*patterns, follow_symlinks, shard_of(shard)),
         cluster=cluster_of(cluster),
         limit=limit,

@@ -144,7 +144,7 @@ def test_a_disk_that_comes_back_costs_nothing() -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test can wait for."""
     monkeypatch.setattr(patience, "PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(Patience.__init__, "__defaults__", ((0.0, 0.0), patience.MANY))
+    monkeypatch.setattr(Patience.__init__, "__defaults__", ((0.0, 0.0), patience.MANY, 0.0))
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, names: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from batch.errors import RootError
 from batch.outcome import Found, Key, Setback, Status
 from batch.roots import open_root, typed_root
 from batch.roots.walk import WalkSettings
+from batch.workers.fetching import forget_outages
 from batch.workers.worker import annotate_chunk
 
 BUCKET = "photos"
@@ -145,14 +147,14 @@ def test_credentials_that_expire_end_the_run(client: Any, monkeypatch: pytest.Mo
     """An object that may not be read is a row; if the bucket may not be listed any more either, it is no row."""
     put(client, "album/a.jpg")
 
-    def refuse(*_: object, **__: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise PermissionError("refused")
 
     files = open_root(URL)._files
-    monkeypatch.setattr(files, "info", refuse)  # stands in for a policy, which the server does not know
+    monkeypatch.setattr(files, "_info", refuse)  # stands in for a policy, which the server does not know
     [row] = annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WORKER)
     assert row.status is Status.DENIED
-    monkeypatch.setattr(files, "ls", refuse)
+    monkeypatch.setattr(files, "_ls", refuse)
     with pytest.raises(RootError, match="Not allowed to list"):
         annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WORKER)
 
@@ -170,14 +172,13 @@ def test_what_does_not_answer_deletes_nothing(client: Any, photos: Path, tmp_pat
         annotate_here(URL, tmp_path / "out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nothing listens
-        patch.setenv("AWS_MAX_ATTEMPTS", "1")
-        patch.setattr(S3FileSystem, "retries", 1)
         S3FileSystem.clear_instance_cache()
         with pytest.raises(RootError, match="Could not connect"):
-            annotate_here(URL, tmp_path / "out", prune=True)
-        [unread] = annotate_chunk([Found(Key(URL, "astronaut.jpg"), 1, 1)], WORKER)
+            annotate_here(URL, tmp_path / "out", prune=True, worker=replace(WORKER, networks=None, store_timeout=0))
+        [unread] = annotate_chunk([Found(Key(URL, "astronaut.jpg"), 1, 1)], replace(WORKER, store_timeout=0))
         assert isinstance(unread, Setback)
         assert "Could not connect" in unread.reason
+        forget_outages()
     S3FileSystem.clear_instance_cache()
     with pytest.raises(RootError, match="No such root: s3://no-bucket"):
         annotate_here("s3://no-bucket", tmp_path / "out")

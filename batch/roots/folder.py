@@ -14,6 +14,7 @@ class Folder:
 
     hint = "Is its disk mounted?"
     can_be_empty = True
+    is_remote = False
     holds_disks = True
 
     def __init__(self, name: str) -> None:

@@ -63,6 +63,10 @@ class Root(Protocol):
         """Whether an empty one is told from a misspelt one; a store has no empty folders."""
 
     @property
+    def is_remote(self) -> bool:
+        """Whether its images have to be fetched, from what may not answer for a while."""
+
+    @property
     def holds_disks(self) -> bool:
         """Whether a part of it may be missing for now: another disk mounted below it, or a link that leads to one."""
 
@@ -130,6 +134,7 @@ class Member:
 class InOnePiece:
     """What a root is that is listed as a whole, or not at all."""
 
+    is_remote = False
     holds_disks = False
 
     def is_gone(self, _path: str) -> bool:

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from batch.errors import RootError
-from batch.faults import TransientError, may_heal
+from batch.errors import OutageError, RootError
+from batch.faults import TransientError, http_answer, may_heal
 from batch.images.formats import has_image_suffix
 from batch.names import from_text, to_text
 from batch.outcome import Found, ImageError, Key, Status
 from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member, check_size, is_hidden
+from batch.roots.store_client import SCHEMES, ask, store_client
 from batch.roots.walk import WalkSettings
 
-SCHEMES = ("s3", "gs", "az")
-"""S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage; all go the same way through fsspec."""
+_ANSWER, _LISTING = 30.0, 3600.0
+"""Seconds that a store has to answer, and to list all there is."""
+_SLOWEST = 10_000
+"""Bytes a second, below which it is taken for one that does not answer."""
 
 _TIMES, _TAGS = ("LastModified", "mtime", "last_modified"), ("ETag", "etag")
 """What the three call an object's last change, and what changes with its content."""
@@ -31,6 +34,7 @@ class Store(InOnePiece):
 
     hint = "Are its bucket and prefix right?"
     can_be_empty = False
+    is_remote = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -53,30 +57,44 @@ class Store(InOnePiece):
         """There is nothing to prepare."""
 
     def check_still_there(self) -> None:
-        """Raise RootError if the store does not answer any more."""
+        """Raise RootError if the store does not answer any more, or nothing is left below the prefix."""
         with self._asked():
             try:
-                self._files.info(self._location)
+                self._ask("info", self._location)
             except PermissionError:  # who may list below a prefix only may not ask for the prefix itself
-                self._files.ls(self._location)
+                self._ask("ls", self._location)
 
     def source(self, path: str) -> ImageSource:
         """The object at a path."""
         return Member(self, path)
 
     def read(self, path: str) -> bytes:
-        """The bytes of an object; raises FileNotFoundError, PermissionError, ImageError or TransientError."""
-        key = f"{self._location}/{from_text(path)}"
+        """The bytes of an object, asked for once; raises FileNotFoundError, PermissionError, ImageError, RootError.
+
+        And TransientError for what may heal.
+        """
         try:
-            size = self._files.info(key)["size"] or 0
-            check_size(size)
-            return bytes(self._files.cat_file(key, start=0, end=size)) if size else b""
+            with _translated():
+                return self._read(path)
         except (FileNotFoundError, PermissionError, ImageError, RootError):
             raise
         except Exception as error:  # each store's client has errors of its own
             if may_heal(error):
                 raise TransientError(f"the store does not give it: {_reason(error)}") from error
             raise ImageError(Status.UNREADABLE, f"the store does not give it: {_reason(error)}") from error
+
+    def _read(self, path: str) -> bytes:
+        key = f"{self._location}/{from_text(path)}"
+        try:
+            size = self._ask("info", key)["size"] or 0
+        except FileNotFoundError:
+            if path != self._own_name:
+                raise
+            key = self._location  # a root of one photograph
+            size = self._ask("info", key)["size"] or 0
+        check_size(size)
+        seconds = _ANSWER + size / _SLOWEST
+        return bytes(self._ask("cat_file", key, seconds, start=0, end=size)) if size else b""
 
     def landmark(self) -> str:
         """Nothing: all machines that reach the store see the same."""
@@ -87,6 +105,11 @@ class Store(InOnePiece):
         self.check_still_there()
         return True
 
+    @property
+    def _own_name(self) -> str:
+        """The path of the image that the root itself is, if it is an object and nothing lies below it."""
+        return to_text(self._location.rpartition("/")[2])
+
     @cached_property
     def _files(self) -> Any:
         """The file system of fsspec's; raises RootError."""
@@ -94,23 +117,34 @@ class Store(InOnePiece):
             known = ", ".join(f"{scheme}://BUCKET/PREFIX" for scheme in SCHEMES)
             raise RootError(f"Cannot read {self.name}. What is read: folders, .zip, .tar and .tar.gz files, {known}.")
         try:
-            import fsspec
-
-            return fsspec.filesystem(self._scheme, use_listings_cache=False)
+            return store_client(self._scheme)
         except ImportError as error:
             raise RootError(
                 f"{self.name} needs the extra [remote]: pip install 'emotion-annotate[remote]'. ({error})"
             ) from error
 
+    def _ask(self, method: str, place: str, seconds: float = _ANSWER, **options: Any) -> Any:
+        return ask(self._files, method, place, seconds=seconds, **options)
+
     @cached_property
     def _listing(self) -> tuple[int, list[Found]]:
         """How many objects there are, and the images among them, sorted by path; raises RootError."""
         with self._asked():
-            found = self._files.find(self._location, detail=True)
-        objects = found.items() if isinstance(found, dict) else ()  # adlfs: a list, if an object has that very name
+            objects = self._objects()
         below = [(name.removeprefix(f"{self._location}/"), facts) for name, facts in objects if name != self._location]
+        if not below and has_image_suffix(self._own_name):
+            below = [(self._own_name, facts) for _, facts in objects]
         images = (self._found(path, facts) for path, facts in below if has_image_suffix(path))
         return len(below), sorted(image for image in images if not is_hidden(image.key.path))
+
+    def _objects(self) -> list[tuple[str, dict[str, Any]]]:
+        """The objects below the prefix, and the one of that very name."""
+        found = self._ask("find", self._location, _LISTING, detail=True)
+        if isinstance(found, list):  # adlfs: there is an object of that very name, and it does not look below
+            container, _, prefix = self._location.partition("/")
+            below = self._ask("find", container, _LISTING, prefix=prefix, detail=True)
+            found = {name: facts for name, facts in below.items() if f"{name}/".startswith(f"{self._location}/")}
+        return list(found.items())
 
     def _found(self, path: str, facts: dict[str, Any]) -> Found:
         """An object's size, and the second of its last change with its ETag's checksum in place of nanoseconds."""
@@ -123,18 +157,46 @@ class Store(InOnePiece):
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
-        """Turn whatever a store's client raises into RootError."""
+        """Turn whatever a store's client raises into RootError, and into OutageError what may heal."""
         try:
-            yield
+            with _translated():
+                yield
         except RootError:
             raise
         except FileNotFoundError as error:
             raise RootError(f"No such root: {self.name}. {self.hint}") from error
         except PermissionError as error:
-            raise RootError(f"Not allowed to list {self.name}: {_reason(error)}. Are there credentials?") from error
+            raise RootError(
+                f"Not allowed to list {self.name}: {_reason(error)}. {_CREDENTIALS[self._scheme]}"
+            ) from error
         except Exception as error:  # each store's client has errors of its own
-            raise RootError(f"Cannot list {self.name}: {_reason(error)}.") from error
+            if may_heal(error):
+                raise OutageError(f"{self.name} does not answer: {_reason(error)}") from error
+            raise RootError(f"Cannot list {self.name}: {_reason(error)}. {_CREDENTIALS[self._scheme]}") from error
+
+
+_CREDENTIALS = {
+    "s3": "Are there credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile)?",
+    "gs": "Are there credentials (GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth application-default login)?",
+    "az": "Are there credentials (AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN)?",
+}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Say in Python's own words that an object is gone or refused, as s3fs does by itself."""
+    try:
+        yield
+    except Exception as error:
+        answer = http_answer(error)
+        if answer == 404:
+            raise FileNotFoundError(_reason(error)) from error
+        if answer in (401, 403) or str(error).startswith("Forbidden"):  # gcsfs has no status for that one
+            raise PermissionError(_reason(error)) from error
+        raise
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")[:200]

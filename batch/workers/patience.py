@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import chain
 
 from batch.outcome import Found, Key, Result, Setback
+from batch.roots import open_root
 
 log = logging.getLogger("annotate.patience")
 
@@ -21,7 +22,8 @@ class Patience:
     """What became of images, in their order but for those that were tried again.
 
     After the iteration ``unread`` holds what could not be read with all the pauses. If that was so many in a row that
-    the run had better stop, ``stopped`` says so, and images behind them were not tried at all.
+    the run had better stop, ``stopped`` says so, and images behind them were not tried at all; nor are those of roots
+    that were given up. Where a store is asked, which answers and yet gives nothing, ``remote`` seconds are waited.
     """
 
     def __init__(
@@ -29,23 +31,28 @@ class Patience:
         work: Callable[[Iterable[Found]], Generator[Result, None, None]],
         pauses: tuple[float, ...] = PAUSES,
         many: int = MANY,
+        remote: float = 0.0,
     ) -> None:
-        self._work, self._pauses, self._many = work, pauses, many
+        self._work, self._pauses, self._many, self._remote = work, pauses, many, remote
         self._under_way: dict[Key, Found] = {}
+        self._given_up: dict[str, Setback] = {}
+        self._done_at = time.monotonic()
         self.unread: list[Setback] = []
         self.stopped = False
 
     def results(self, images: Iterable[Found]) -> Iterator[Result]:
         """Do the images, those that cannot be read for now once more behind the others."""
         stream, tries = iter(images), 0
+        self._done_at = time.monotonic()
         again: list[Found] = []
         while True:
             self.unread, self._under_way, self.stopped = [], {}, False
             some_done = yield from self._round(chain(again, stream))
             tries = 1 if some_done else tries + 1
-            if not self.unread or tries > len(self._pauses):
+            if not self.unread or (tries > len(self._pauses) and not self._store_may_heal()):
+                self.unread += self._given_up.values()
                 return
-            pause = self._pauses[tries - 1]
+            pause = self._pauses[min(tries, len(self._pauses)) - 1]
             first = self.unread[0]
             log.warning(
                 "%d images cannot be read for now (%s/%s: %s); trying again in %g s",
@@ -54,6 +61,11 @@ class Patience:
             time.sleep(pause)
             again = [*(setback.found for setback in self.unread), *self._under_way.values()]
 
+    def _store_may_heal(self) -> bool:
+        """Whether many images of a store were refused, and not for long enough: that is hardly for ever."""
+        remote = any(open_root(setback.found.key.root).is_remote for setback in self.unread)
+        return remote and self.stopped and time.monotonic() - self._done_at < self._remote
+
     def _round(self, images: Iterable[Found]) -> Generator[Result, None, bool]:
         """Do images until all are done or many in a row could not be read; gives whether any could."""
         in_a_row, some_done = 0, False
@@ -61,8 +73,11 @@ class Patience:
             for result in results:
                 self._under_way.pop(result.found.key, None)
                 if not isinstance(result, Setback):
-                    in_a_row, some_done = 0, True
+                    in_a_row, some_done, self._done_at = 0, True, time.monotonic()
                     yield result
+                    continue
+                if result.given_up:
+                    self._given_up.setdefault(result.found.key.root, result)
                     continue
                 self.unread.append(result)
                 in_a_row += 1
@@ -73,5 +88,6 @@ class Patience:
 
     def _handed_out(self, images: Iterable[Found]) -> Iterator[Found]:
         for found in images:
-            self._under_way[found.key] = found
-            yield found
+            if found.key.root not in self._given_up:
+                self._under_way[found.key] = found
+                yield found

@@ -5,11 +5,12 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from batch.errors import WorkersError
-from batch.outcome import Found, Outcome, Result, Status
+from batch.outcome import Found, Outcome, Result, Status, Waiting
+from batch.roots.outages import say
 from batch.settings import WorkerSettings
 from batch.workers.worker_process import Work, WorkerDied, WorkerProcess
 
@@ -31,7 +32,7 @@ _STORM = 10
 may have crashed by the machine's fault, or ours."""
 
 
-def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterable[Result]:
+def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterable[Result | Waiting]:
     """Import OpenCV in the process that needs it; a run with nothing new does without."""
     from batch.workers.worker import annotate_each
 
@@ -48,8 +49,12 @@ def annotate_images(
     Raises WorkersError if processes die by no fault of an image.
     """
     if jobs == 0:
-        for chunk in batched(images, CHUNK):
-            yield from work(chunk, settings)
+        for chunk in chain([[]], batched(images, CHUNK)):
+            for result in work(chunk, settings):
+                if isinstance(result, Waiting):
+                    say(result)
+                else:
+                    yield result
         return
     waiting: deque[Future[list[Result]]] = deque()
     with _crew(settings, work, jobs) as (crew, threads):

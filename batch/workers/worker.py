@@ -21,30 +21,39 @@ from batch.detection.quality import measure_faces
 from batch.errors import DetectorError
 from batch.faults import TransientError, may_heal
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import Found, ImageError, Outcome, Proposals, Result, Setback, Status
+from batch.outcome import Found, ImageError, Outcome, Proposals, Result, Setback, Status, Waiting
 from batch.roots import image_source, open_root
+from batch.roots.root import ImageSource
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
+from batch.workers.fetching import StoreGivenUp, fetched, forget_outages, store_was_out
 
 
 def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
     """What became of each image of a chunk, in order."""
-    return list(annotate_each(chunk, settings))
+    return [result for result in annotate_each(chunk, settings) if not isinstance(result, Waiting)]
 
 
-def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterator[Result]:
+def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterator[Result | Waiting]:
     """What became of each image, as it comes. In a worker process each is given its time and no more.
 
-    Raises DetectorError or NetworkError if a file cannot be used, also of no images at all, so that whoever waits for
-    the end knows the process for sound.
+    Fetching from a store is no part of that time: a store that does not answer is waited for, and that is told.
+    Raises DetectorError or NetworkError if a file cannot be used, also of no images at all, with which a run begins, so
+    that whoever waits for the end knows the process for sound.
     """
     _make_ready(settings)
+    if not chunk:
+        forget_outages()
     for root in {found.key.root for found in chunk}:
         open_root(root).prepare()
     for found in chunk:
-        with time_limit(settings.image_timeout):
-            result = annotate_image(found, settings)
-        if isinstance(result, Outcome) and result.status in (Status.UNREADABLE, Status.DENIED):
-            open_root(found.key.root).check_still_there()
+        try:
+            source = yield from fetched(found, settings.store_timeout)
+            with time_limit(settings.image_timeout):
+                result = annotate_image(found, settings, source)
+            if isinstance(result, Outcome) and result.status in (Status.UNREADABLE, Status.DENIED):
+                yield from store_was_out(found.key.root, settings.store_timeout)
+        except StoreGivenUp as error:
+            result = Setback(found, str(error), given_up=True)
         yield result
 
 
@@ -62,14 +71,14 @@ def time_limit(seconds: float) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
-def annotate_image(found: Found, settings: WorkerSettings) -> Result:
-    """Read an image, find its faces, label them if that is to be done here.
+def annotate_image(found: Found, settings: WorkerSettings, source: ImageSource | None = None) -> Result:
+    """Read an image (from ``source`` if it was fetched), find its faces, label them if that is to be done here.
 
     Whatever is wrong with the image becomes its status.
     """
     started = time.perf_counter()
     try:
-        photograph = read_photograph(image_source(found.key), settings.max_pixels, settings.decode_long_side)
+        photograph = read_photograph(source or image_source(found.key), settings.max_pixels, settings.decode_long_side)
         decoded = time.perf_counter()
         with _blamed_on(photograph):
             found_here = find_faces(photograph, shared_detector(settings.detector), settings.detector)

@@ -12,10 +12,11 @@ from multiprocessing.connection import Connection
 
 from joblib.externals.loky.backend.context import get_context
 
-from batch.outcome import Found, Result
+from batch.outcome import Found, Result, Waiting
+from batch.roots.outages import say
 from batch.settings import WorkerSettings
 
-Work = Callable[[list[Found], WorkerSettings], Iterable[Result]]
+Work = Callable[[list[Found], WorkerSettings], Iterable[Result | Waiting]]
 """What a worker does with a chunk: a result for each of its images, in order, best as they come. Of an empty chunk it
 makes ready, so that a process that has come so far is sound."""
 
@@ -77,7 +78,10 @@ class WorkerProcess:
                 if isinstance(result, _Raised):
                     break
                 since = time.monotonic()
-                yield result
+                if isinstance(result, Waiting):
+                    say(result)
+                else:
+                    yield result
         except (EOFError, OSError) as error:
             raise WorkerDied(self.end(), time.monotonic() - since) from error
         if isinstance(result, _Raised):
@@ -98,7 +102,7 @@ class WorkerProcess:
             if self._process.exitcode is None and self._process.pid:
                 os.kill(self._process.pid, signal.SIGKILL)
 
-    def _received(self, patience: float | None) -> "Result | _Raised | None":
+    def _received(self, patience: float | None) -> "Result | Waiting | _Raised | None":
         if not self._connection.poll(patience):
             self.kill()
         return self._connection.recv()  # type: ignore[no-any-return]

@@ -88,16 +88,11 @@ class AnnotationJob:
         self.rows = rows
         self._write_pictures()
         if unread:
-            first = unread[0]
-            raise UnreadError(
-                f"{len(unread)} images could not be read, which says nothing about them: {'/'.join(first.found.key)}: "
-                f"{first.reason}. Whatever could be annotated is; the next run tries them again. Is the disk sound and "
-                "mounted, the server up, the limit on open files (ulimit -n) high enough?"
-            )
+            raise UnreadError(_why_unread(unread))
 
     def _record(self) -> list[Setback]:
         """Annotate what the plan says and record it; what could not be read for now."""
-        patience = Patience(self._read)
+        patience = Patience(self._read, remote=self.settings.worker.store_timeout)
         self._added = 0
         try:
             for outcome in self._annotated(patience):
@@ -123,6 +118,7 @@ class AnnotationJob:
             settings.retry_failed,
             settings.prune,
             frozenset() if self._same_identity else frozenset(published),
+            settings.worker.store_timeout,
         )
 
     def say_why(self) -> None:
@@ -283,3 +279,15 @@ def _cluster_module() -> ModuleType:
     except ModuleNotFoundError as error:
         raise ClusterError(f"{error}. Install the extra: pip install 'emotion-annotate[cluster]'") from error
     return cluster
+
+
+def _why_unread(unread: list[Setback]) -> str:
+    given_up = [setback.reason for setback in unread if setback.given_up]
+    if given_up:
+        return given_up[0]
+    first = unread[0]
+    return (
+        f"{len(unread)} images could not be read, which says nothing about them: {'/'.join(first.found.key)}: "
+        f"{first.reason}. Whatever could be annotated is; the next run tries them again. Is the disk sound and "
+        "mounted, the server up, the limit on open files (ulimit -n) high enough?"
+    )

@@ -34,16 +34,20 @@ class RunReport:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self._logged = self.started
+        self._over = threading.Event()
+        self._plan: Plan | None = None
+        self._said, self._idle_since = 0, self.started
         self._progress = bar_for_person() if self.bar else NoBar()
         self._total: int | None = None
-        self._done, self._read_rate = 0, 0.0
+        self._done, self._due, self._read_rate = 0, 0, 0.0
 
     def __enter__(self) -> "RunReport":
         self._progress.start()
+        threading.Thread(target=self._say_progress, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         self._progress.stop()
 
     @property
@@ -72,18 +76,17 @@ class RunReport:
 
     def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Result]]) -> Iterator[Result]:
         """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
-        due = 0
+        self._due, self._plan = 0, plan
 
         def counted() -> Iterator[Found]:
-            nonlocal due
             for found in plan:
-                if not due:  # a run with nothing new lists the images once
+                if not self._due:  # a run with nothing new lists the images once
                     threading.Thread(target=self._count, args=(plan,), daemon=True).start()
-                due += 1
+                self._due += 1
                 yield found
 
         for read, outcome in enumerate(work(counted()), 1):
-            self._done, self._read_rate = plan.found - due + read, read / (time.monotonic() - self.started)
+            self._done, self._read_rate = plan.found - self._due + read, read / (time.monotonic() - self.started)
             said = f"{self._read_rate:.1f} images/s, {self.emotions.total()} faces{self._left()}"
             self._progress.update(self._done, self._total, said)
             yield outcome
@@ -106,15 +109,34 @@ class RunReport:
             self.seconds[stage] += seconds
         if outcome.status is Status.CRASHED:
             log.warning("%s/%s: %s", *outcome.found.key, outcome.error)
-        if not self.bar and time.monotonic() - self._logged >= LOG_EVERY_SECONDS:
-            self._logged = time.monotonic()
-            total = "" if self._total is None else f" of {self._total}"
-            fields = {"images": self.images, "faces": self.emotions.total()}
-            log.info(
-                "%d images done%s, %.1f images/s, %d faces%s",
-                *(self.images, total, self.rate, self.emotions.total(), self._left()),
-                extra={"fields": fields},
-            )
+
+    def _say_progress(self) -> None:
+        """Say every half minute how far the run is, or what it waits for: nothing waits in silence."""
+        while not self._over.wait(LOG_EVERY_SECONDS):
+            if self.images == self._said:
+                idle = time.monotonic() - self._idle_since
+                log.info("no image done for %.0f s: %s", idle, self._waits_for())
+            else:
+                self._idle_since = time.monotonic()
+                if not self.bar:
+                    self._say_rate()
+            self._said = self.images
+
+    def _waits_for(self) -> str:
+        if self._plan is None:
+            return "looking at the output and the roots"
+        if self._plan.listing is not None and not self._due:
+            return f"listing {self._plan.listing}, {self._plan.found} images found so far"
+        return "the workers are at work"
+
+    def _say_rate(self) -> None:
+        total = "" if self._total is None else f" of {self._total}"
+        fields = {"images": self.images, "faces": self.emotions.total()}
+        log.info(
+            "%d images done%s, %.1f images/s, %d faces%s",
+            *(self.images, total, self.rate, self.emotions.total(), self._left()),
+            extra={"fields": fields},
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The counts and seconds as run.json has them."""

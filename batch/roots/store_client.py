@@ -1,0 +1,51 @@
+"""fsspec's file systems for the kinds of object store: each asks once, and takes no longer than it is given.
+
+Whoever asks decides what is tried again (``batch.roots.patience``); the clients' own retries would add up to minutes
+of silence, each in another way.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+CONNECT, QUIET = 10.0, 20.0
+"""Seconds that a connection may take, and that it may be silent."""
+
+
+def store_client(scheme: str) -> Any:
+    """The file system for ``s3``, ``gs`` or ``az``, which fsspec keeps; raises ImportError."""
+    import fsspec
+
+    client = fsspec.filesystem(scheme, use_listings_cache=False, **_OPTIONS[scheme]())
+    client.retries = 1  # s3fs has no other way to be told
+    return client
+
+
+def ask(client: Any, method: str, *arguments: Any, seconds: float, **options: Any) -> Any:
+    """What a method of a file system gives; raises TimeoutError after ``seconds``, and whatever the client does."""
+    from fsspec.asyn import sync
+
+    return sync(client.loop, getattr(client, f"_{method}"), *arguments, timeout=seconds, **options)
+
+
+def _s3() -> dict[str, Any]:
+    once = {"connect_timeout": CONNECT, "read_timeout": QUIET, "retries": {"total_max_attempts": 1}}
+    return {"config_kwargs": once}
+
+
+def _gs() -> dict[str, Any]:
+    import aiohttp
+
+    return {"requests_timeout": aiohttp.ClientTimeout(sock_connect=CONNECT, sock_read=QUIET)}
+
+
+def _az() -> dict[str, Any]:
+    """Also the names that Azure's own command line gives to account and key; adlfs knows others alone."""
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME") or os.environ.get("AZURE_STORAGE_ACCOUNT")
+    key = os.environ.get("AZURE_STORAGE_ACCOUNT_KEY") or os.environ.get("AZURE_STORAGE_KEY")
+    return {"account_name": account, "account_key": key, "connection_timeout": CONNECT, "read_timeout": QUIET}
+
+
+_OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {"s3": _s3, "gs": _gs, "az": _az}
+SCHEMES = tuple(_OPTIONS)
+"""S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage; all go the same way through fsspec."""
