@@ -27,6 +27,9 @@ class ImageError(Exception):
         self.status, self.reason, self.width, self.height = status, reason, width, height
 
 
+VANISHED = "the file has vanished, or is a link that leads nowhere"
+"""Why an image is UNREADABLE that was listed and is not there."""
+
 FAILED = (Status.UNREADABLE, Status.TOO_LARGE, Status.DENIED, Status.CRASHED)
 
 

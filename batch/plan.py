@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batch.deletions import Deletions, Sight, find_deletions
 from batch.errors import RootError
-from batch.outcome import Found, Key
+from batch.outcome import Found, Key, Outcome
 from batch.roots import open_root
 from batch.roots.outages import answered_in_time, heard
 from batch.roots.root import Listing, Root
@@ -88,6 +88,12 @@ class Plan:
         devices = self._listings[root.name].devices
         return folder in devices and root.device(folder) != devices[folder]
 
+    def is_as_before(self, outcome: Outcome) -> bool:
+        """Whether an image that was denied, or had vanished, is so still: its row stands already."""
+        version = self.known.get(outcome.found.key)
+        same = version and (version.size_bytes, version.modified_ns) == outcome.found[1:]
+        return bool(same and version and version.refused and version.refused == outcome.error)
+
     def count(self) -> int:
         """How many images there are below the roots, done or not, by a listing of its own."""
         return sum(1 for root in self._sorted_roots for _ in root.images(self.walk))
@@ -104,7 +110,8 @@ class Plan:
     def _is_due(self, found: Found) -> bool:
         version = self.known.get(found.key)
         unchanged = version is not None and (version.size_bytes, version.modified_ns) == found[1:]
-        if version and unchanged and not self.rescan and not (self.retry_failed and version.failed):
+        retried = version and (version.failed if self.retry_failed else version.refused and self._is_open(found.key))
+        if version and unchanged and not self.rescan and not retried:
             return False
         if self.limit is not None and self.new + self.changed >= self.limit:
             self.left_over += 1
@@ -114,6 +121,10 @@ class Plan:
         else:
             self.new += 1
         return True
+
+    def _is_open(self, key: Key) -> bool:
+        """Whether an image that was denied, or had vanished, may be readable by now."""
+        return self._by_name[key.root].may_open(key.path)
 
     def _is_missed(self, key: Key, unlistable: Iterable[str]) -> bool:
         return self.walk.wants(key.path) and not key.path.startswith(tuple(unlistable))

@@ -231,3 +231,30 @@ def test_another_disk_in_the_place_of_one(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", root / "disk2"], check=True)
     assert not plan.has_moved(found)
+
+
+def test_what_had_vanished_or_was_denied_is_tried_again_once_it_can_be_opened(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead link that leads somewhere now is annotated; as long as it is dead nothing is done or written."""
+    (photos / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    known = Path.open
+
+    def refusing(file: Path, *arguments: object, **options: object) -> object:
+        if file.name == "astronaut.jpg" and "photos" in file.parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return known(file, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refusing)
+        annotate_here(photos, tmp_path / "out")
+        rows = pd.read_parquet(tmp_path / "out" / "images.parquet").set_index("path")["status"]
+        assert (rows["link.png"], rows["astronaut.jpg"]) == ("unreadable", "denied")
+        written = (tmp_path / "out" / "images.parquet").stat()
+        assert annotate_here(photos, tmp_path / "out").images == 0
+        assert (tmp_path / "out" / "images.parquet").stat() == written
+    assert annotate_here(photos, tmp_path / "out").images == 1
+    noise(1).save(tmp_path / "elsewhere.png")
+    assert annotate_here(photos, tmp_path / "out").images == 1
+    rows = pd.read_parquet(tmp_path / "out" / "images.parquet").set_index("path")["status"]
+    assert (rows["link.png"], rows["astronaut.jpg"]) == ("no_face", "ok")

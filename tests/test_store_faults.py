@@ -166,3 +166,21 @@ def test_an_object_that_never_comes_holds_up_no_other(
     images, _ = tables(tmp_path / "store")
     assert len(images) == 11
     assert not set(images["path"]) & {"deep/3.png"}
+
+
+@pytest.mark.parametrize(("answer", "status"), [(403, "denied"), (404, "unreadable")])
+def test_what_a_store_refuses_is_a_row_that_the_next_run_tries_again(
+    answer: int, status: str, album: Path, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """As long as it is refused the tables stay untouched; once it is not, it is annotated, without --retry-failed."""
+    proxy.break_all(answer, "/album/deep/3.png")
+    annotate_here(URL, tmp_path / "store", **patient(60))
+    images, _ = tables(tmp_path / "store")
+    assert images.set_index("path")["status"]["deep/3.png"] == status
+    written = (tmp_path / "store" / "images.parquet").stat()
+    assert annotate_here(URL, tmp_path / "store", **patient(60)).images == 0
+    assert (tmp_path / "store" / "images.parquet").stat() == written
+    proxy.heal()
+    assert annotate_here(URL, tmp_path / "store", **patient(60)).images == 1
+    annotate_here(album, tmp_path / "folder")
+    assert_same_rows(tmp_path / "folder", tmp_path / "store")

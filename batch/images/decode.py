@@ -15,7 +15,7 @@ from batch.faults import TransientError, may_heal
 from batch.images.exif import orientation_and_moment
 from batch.images.formats import RAW_SUFFIXES
 from batch.images.raw import READS_RAW, open_raw
-from batch.outcome import ImageError, Status
+from batch.outcome import VANISHED, ImageError, Status
 from batch.roots.root import ImageSource
 
 try:
@@ -168,7 +168,7 @@ def _explained(file: ImageSource) -> Iterator[None]:
     except PermissionError as error:
         raise ImageError(Status.DENIED, "no permission to read the file") from error
     except FileNotFoundError as error:
-        raise ImageError(Status.UNREADABLE, "the file has vanished, or is a link that leads nowhere") from error
+        raise ImageError(Status.UNREADABLE, VANISHED) from error
     except Exception as error:  # Pillow's many decoders raise anything on a damaged file, also IndexError and such
         if may_heal(error):
             raise TransientError(_reason(file, error)) from error

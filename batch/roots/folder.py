@@ -81,6 +81,14 @@ class Folder:
         """The file itself."""
         return self.path / from_text(path)
 
+    def may_open(self, path: str) -> bool:
+        """Whether the file can be opened."""
+        try:
+            with (self.path / from_text(path)).open("rb"):
+                return True
+        except OSError:
+            return False
+
     def landmark(self) -> str:
         """The name of an entry."""
         return self._first_entry() or ""

@@ -97,6 +97,9 @@ class Root(Protocol):
     def source(self, path: str) -> ImageSource:
         """The image at a path below the root, as the output writes it."""
 
+    def may_open(self, path: str) -> bool:
+        """Whether an image that was refused may be given now; True where only reading it tells."""
+
     def landmark(self) -> str:
         """What another machine that sees the same root sees, too; raises RootError."""
 

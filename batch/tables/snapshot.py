@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.errors import OutputError
-from batch.outcome import FAILED, Key
+from batch.outcome import FAILED, VANISHED, Key, Status
 from batch.tables.merge import Source, merge
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, SCHEMA_VERSION
@@ -41,6 +41,8 @@ class Version:
     size_bytes: int
     modified_ns: int
     failed: bool
+    refused: str | None = None
+    """The error of an image that was denied or had vanished, which somebody may have mended since."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,10 @@ def _facts(file: BinaryIO) -> tuple[dict[str, Any], int]:
 
 def known_images(files: Iterable[Path]) -> Iterator[tuple[Key, Version]]:
     """The images whose outcome stands in ``files`` (tables of images, later ones win), sorted by their keys."""
-    columns = ["root", "path", "size_bytes", "modified_ns", "status"]
+    columns = ["root", "path", "size_bytes", "modified_ns", "status", "error"]
     schema = pa.schema([IMAGES.field(name) for name in columns])
     for rows in merge([Source(file) for file in files], Columns(schema)):
         values = (rows.images.column(name).to_pylist() for name in columns)
-        for root, path, size, modified, status in zip(*values, strict=True):
-            yield Key(root, path), Version(size, modified, status in FAILED)
+        for root, path, size, modified, status, error in zip(*values, strict=True):
+            refused = error if status == Status.DENIED or error == VANISHED else None
+            yield Key(root, path), Version(size, modified, status in FAILED, refused)

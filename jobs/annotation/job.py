@@ -96,6 +96,8 @@ class AnnotationJob:
         self._added = 0
         try:
             for outcome in self._annotated(patience):
+                if self.plan.is_as_before(outcome):
+                    continue
                 self.checkpoints.add(outcome)
                 self._added += outcome.found.key not in self.plan.known
                 self.report.add(outcome, self._emotions(outcome))
