@@ -102,7 +102,7 @@ def annotated(output: Path, wanted: dict[str, int]) -> None:
     finish_publishing(output)
     checkpoints = Checkpoints(output, IDENTITY, LABELS)
     tables = [output / "images.parquet", *checkpoints.images()]
-    known = {key.path for key, version in known_images(tables) if version.size_bytes == 6}
+    known = {image.path for image in known_images(tables) if image.size_bytes == 6}
     for path, faces in wanted.items():
         if path not in known:
             checkpoints.add(outcome(path, faces, size=6))

@@ -10,7 +10,7 @@ from batch.errors import RootError
 from batch.outcome import Key
 from batch.plan import Plan
 from batch.roots.walk import WalkSettings
-from batch.tables.snapshot import Version
+from batch.tables.snapshot import KnownImage
 
 
 @pytest.fixture
@@ -21,15 +21,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def known(root: Path, *names: str, failed: bool = False) -> dict[Key, Version]:
-    versions = {}
+def known(root: Path, *names: str, failed: bool = False) -> list[KnownImage]:
+    images = []
     for name in names:
         status = (root / name).stat() if (root / name).exists() else os.stat_result(range(10))
-        versions[Key(str(root), name)] = Version(status.st_size, status.st_mtime_ns, failed)
-    return versions
+        images.append(KnownImage(str(root), name, status.st_size, status.st_mtime_ns, failed))
+    return images
 
 
-def plan(root: Path, versions: dict[Key, Version], **settings: object) -> tuple[Plan, list[str]]:
+def plan(root: Path, versions: list[KnownImage], **settings: object) -> tuple[Plan, list[str]]:
     made = Plan((root,), WalkSettings(), versions, frozenset({str(root)}), **settings)
     return made, [found.key.path for found in made]
 
@@ -81,4 +81,4 @@ def test_an_unmounted_disk_deletes_nothing(tmp_path: Path) -> None:
 def test_a_file_as_root_is_refused(root: Path) -> None:
     """A root must be a folder; a photograph is told as such."""
     with pytest.raises(RootError, match="is a photograph"):
-        plan(root / "a.png", {})
+        plan(root / "a.png", [])

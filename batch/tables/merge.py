@@ -47,6 +47,13 @@ def merge(sources: Sequence[Source], columns: Columns, dropped: Iterable[Key] = 
             yield merged
 
 
+def distinct(path: Path, column: pa.Field) -> set[str]:
+    """The different texts in a column of a table that has few; raises OutputError."""
+    file = _read(path, lambda path: pq.ParquetFile(path, read_dictionary=[column.name]))
+    batches = _tables(path, file, pa.schema([column.with_type(pa.dictionary(pa.int32(), pa.string()))]), _PIECE)
+    return {text for batch in batches for text in batch[column.name].unique().to_pylist()}
+
+
 def _newest(parts: list[Rows], gone: Sequence[str] = ()) -> Rows:
     """The rows of ``parts`` in one, sorted; of an image in several, those of the last one; none that is gone."""
     if len(parts) == 1 and not gone and _ascends(parts[0].keys):
