@@ -125,9 +125,9 @@ class Plan:
 
     def _is_due(self, found: Found, image: KnownImage | None) -> bool:
         has_row = image is not None and not image.stale
-        if image and has_row and not self.rescan and not (self.retry_failed and image.failed):
-            if image[2:4] == found[1:]:
-                return False
+        again = self.rescan or (self.retry_failed and image is not None and image.failed)
+        if image and has_row and not again and image[2:4] == found[1:]:
+            return False
         if self.limit is not None and self.new + self.changed >= self.limit:
             self.left_over += 1
             return False

@@ -157,7 +157,8 @@ def known_images(files: Iterable[Path], stale: bool = False) -> Iterator[KnownIm
     columns = ["root", "path", "size_bytes", "modified_ns", "status"]
     schema, failed = pa.schema([IMAGES.field(name) for name in columns]), frozenset(FAILED).__contains__
     for rows in merge([Source(file) for file in files], Columns(schema)):
-        *values, statuses = (rows.images[name].to_numpy().tolist() for name in columns)
+        texts = rows.images.set_column(4, "status", rows.images["status"].cast(pa.string()))
+        *values, statuses = (texts[name].to_pylist() for name in columns)  # to_numpy would import pandas
         yield from map(KnownImage, *values, map(failed, statuses), repeat(stale))
 
 
