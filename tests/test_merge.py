@@ -103,6 +103,27 @@ def test_many_checkpoints_are_made_one(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_small_checkpoints_are_read_once_to_be_made_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run before has left is looked at and merged by the same reading."""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointing, "TOGETHER", 1000)
+        checkpoints = Checkpoints(tmp_path, IDENTITY, LABELS)
+        for number in range(checkpointing.TOGETHER // 10):
+            checkpoints.add(outcome(f"{number:02d}", 1 + number % 3))
+            checkpoints.write()
+    count = 100
+    monkeypatch.setattr(checkpointing, "TOGETHER", count)
+    opened: list[Path] = []
+    monkeypatch.setattr(merging, "_read", lambda path, _: opened.append(path))
+    again = Checkpoints(tmp_path, IDENTITY, LABELS)
+    again.compact()
+    assert opened == []
+    assert [file.name for file in again.images()] == [f"00000001-{count:08d}.images.parquet"]
+    monkeypatch.undo()
+    publish_all(tmp_path)
+    assert rows(tmp_path)[1] == [f"{number:02d}" for number in range(count) for _ in range(1 + number % 3)]
+
+
 def annotated(output: Path, wanted: dict[str, int]) -> None:
     """Record what the output does not know yet, an image to a checkpoint, and publish it, as a run does."""
     finish_publishing(output)
