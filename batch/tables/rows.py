@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.tables.schema import with_whole_dictionaries
-
 SEPARATOR = "\0"
 """Stands in no file name and comes before all that does, so that joined names sort as pairs of names do."""
 _ROW_GROUP = 2**17
@@ -87,8 +85,8 @@ def write_rows(
         pq.ParquetWriter(faces, columns.faces.with_metadata(facts), **settings) as face_writer,
     ):
         for rows in _grouped(parts):
-            image_writer.write_table(with_whole_dictionaries(rows.images))
-            face_writer.write_table(with_whole_dictionaries(rows.faces))
+            image_writer.write_table(rows.images)
+            face_writer.write_table(rows.faces)
             count = Count(count.images + len(rows.images), count.faces + len(rows.faces))
     return count
 
