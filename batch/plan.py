@@ -1,7 +1,7 @@
 """What there is to do: the images found, minus what is done."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +55,8 @@ class Plan:
         for root in self._sorted_roots:
             self._check(root)
         for root in self._sorted_roots:
-            images = self._listings[root.name] = root.images(self.walk)
+            walk = self.walk.of_root(root.name)
+            images = self._listings[root.name] = root.images(walk)
             known = {key for key in (*self.known, *self.stale) if key.root == root.name}
             unseen, new, before = set(known), Counter[str](), self.found
             for found in images:
@@ -67,11 +68,11 @@ class Plan:
                 if self._is_due(found):
                     yield found
             self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
-            unseen = {key for key in unseen if self._is_missed(key, images.unlistable)}
-            emptied = unseen or (root.name in self.filled_roots and not (self.walk.include or self.walk.exclude))
+            wanted = {key for key in known if walk.wants(key.path)}
+            unseen = {key for key in unseen & wanted if not key.path.startswith(tuple(images.unlistable))}
+            emptied = unseen or (root.name in self.filled_roots and not walk.is_choosy)
             if self.found == before and emptied and not images.unlistable and not self.prune:
                 raise _looks_unmounted(root)
-            wanted = {key for key in known if self.walk.wants(key.path)}
             self._settle(root, Sight(wanted, unseen, new, images.devices))
 
     def has_moved(self, found: Found) -> bool:
@@ -82,7 +83,7 @@ class Plan:
 
     def count(self) -> int:
         """How many images there are below the roots, done or not, by a listing of its own."""
-        return sum(1 for root in self._sorted_roots for _ in root.images(self.walk))
+        return sum(1 for root in self._sorted_roots for _ in root.images(self.walk.of_root(root.name)))
 
     def _check(self, root: Root) -> None:
         """Raise RootError if there is no such root, or it is empty and should not be."""
@@ -106,9 +107,6 @@ class Plan:
         else:
             self.new += 1
         return True
-
-    def _is_missed(self, key: Key, unlistable: Iterable[str]) -> bool:
-        return self.walk.wants(key.path) and not key.path.startswith(tuple(unlistable))
 
     def _settle(self, root: Root, sight: Sight) -> None:
         """Note which of the images that were not seen are deleted, and of which the rows are kept."""

@@ -25,7 +25,7 @@ __all__ = ["annotate", "app"]
 log = logging.getLogger("annotate.job")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-_ROOT_HELP = "Folders of photographs, at any depth; .zip, .tar and .tar.gz files; s3://, gs:// and az:// URLs."
+_ROOT_HELP = "Folders of photographs, at any depth; single photographs; .zip, .tar and .tar.gz files; s3://, gs:// and az:// URLs."
 _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
 
 _INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (repeatable)."

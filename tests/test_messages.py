@@ -9,7 +9,6 @@ import typer
 from conftest import annotate_here, noise
 
 from batch.errors import OutputError, RootError
-from batch.roots.folder import Folder
 from batch.roots.walk import WalkSettings
 from jobs.annotation.outputs import changes, check_nested
 from jobs.errors import exit_codes
@@ -33,7 +32,7 @@ def test_roots_within_each_other_are_refused_across_runs(tmp_path: Path) -> None
         folder.mkdir(parents=True)
         noise(1).save(folder / "a.png")
     annotate_here(inner, tmp_path / "out")
-    with pytest.raises(OutputError, match=r"2024 lies within .*photos, and their faces would count twice.*-o"):
+    with pytest.raises(OutputError, match=r"2024; that lies within .*photos, and faces would count twice.*-o"):
         annotate_here(tmp_path / "photos", tmp_path / "out")
     annotate_here(tmp_path / "photos2", tmp_path / "out")
     with pytest.raises(OutputError, match="--include '2024/"):
@@ -61,11 +60,11 @@ def test_patterns_that_leave_nothing_are_told(
     assert "all known" not in caplog.text
 
 
-def test_a_photograph_as_a_root_has_its_way_out(tmp_path: Path) -> None:
-    """A photograph is not to be unpacked: its folder is named, and the pattern for it alone."""
-    noise(1).save(tmp_path / "a.jpg")
-    with pytest.raises(RootError, match=r"is a photograph\. Name its folder: .*--include 'a\.jpg'"):
-        Folder(str(tmp_path / "a.jpg")).is_empty()
+def test_a_file_as_a_root_has_its_way_out(tmp_path: Path) -> None:
+    """What is neither a folder nor a photograph nor an archive that is read is to be unpacked."""
+    (tmp_path / "a.rar").write_bytes(b"Rar!")
+    with pytest.raises(RootError, match=r"neither a photograph nor a \.zip.*Unpack it"):
+        annotate_here(tmp_path / "a.rar", tmp_path / "out")
 
 
 def test_tables_do_not_go_among_the_photographs_nor_work_to_nonsense(tmp_path: Path) -> None:

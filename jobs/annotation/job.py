@@ -27,6 +27,7 @@ from batch.tables.snapshot import Snapshot, known_images, read_snapshot
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
 from jobs.annotation.outputs import changes, check_labels, check_nested, check_other_roots
+from jobs.annotation.photographs import with_photographs
 from jobs.annotation.pictures import write_missing_pictures
 from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
@@ -124,6 +125,17 @@ class AnnotationJob:
             settings.prune,
             frozenset() if self._same_identity else frozenset(published),
         )
+
+    def check_roots(self) -> None:
+        """Raise OutputError for roots that do not go with those that the output holds images of."""
+        settings, plan = self.settings, self.plan
+        held = {*plan.filled_roots, *(key.root for key in plan.known)}
+        if self.snapshot.identity not in (None, self.identity):
+            if settings.prune:
+                return  # the rows of other roots are dropped
+            check_other_roots(settings.roots, plan.filled_roots, settings.output)
+        single = {key.root for key in settings.walk.photographs}
+        check_nested([root for root in settings.roots if root not in single], held, settings.output)
 
     def say_why(self) -> None:
         """Say what makes everything be annotated anew, if something does."""
@@ -267,11 +279,9 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
     """
     with nullcontext() if dry_run and not settings.output.exists() else hold(settings.output):
         finish_publishing(settings.output)
+        settings = with_photographs(settings)
         job = AnnotationJob(settings, report)
-        if not settings.prune:
-            if job.snapshot.identity not in (None, job.identity):
-                check_other_roots(settings.roots, job.plan.filled_roots, settings.output)
-            check_nested(settings.roots, job.plan.filled_roots, settings.output)
+        job.check_roots()
         job.say_why()
         yield job
 
