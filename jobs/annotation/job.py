@@ -31,7 +31,7 @@ from jobs.annotation.photographs import with_photographs
 from jobs.annotation.pictures import write_missing_pictures
 from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
-from jobs.annotation.said import say_nothing_new, say_what_goes, say_what_there_is
+from jobs.annotation.said import say_none_found, say_nothing_new, say_what_goes, say_what_there_is
 from jobs.annotation.settings import AnnotationSettings
 from model.bundle import FACE_MODEL, ModelCard, read_card
 from model.extras import without_matplotlib
@@ -82,6 +82,9 @@ class AnnotationJob:
             self.plan = self._planned()
             unread = self._record()
         say_what_goes(self.plan)
+        if not self.plan.found:
+            say_none_found(self.plan)
+        self.report.show("writing the tables")
         with self.report.stage("publish"):
             rows = self._publish()
         if rows:
@@ -256,6 +259,7 @@ class AnnotationJob:
     def _write_pictures(self) -> None:
         settings = self.settings
         if settings.crops or settings.draw:
+            self.report.show("writing the pictures")
             with self.report.stage("draw"):
                 folders = settings.crops, settings.draw
                 write_missing_pictures(
