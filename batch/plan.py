@@ -72,7 +72,7 @@ class Plan:
 
     def count(self) -> int:
         """How many images there are below the roots, done or not, by a listing of its own."""
-        return sum(1 for root in self._sorted_roots for _ in root.images(self.walk))
+        return sum(1 for root in self._sorted_roots for _ in root.images(self.walk.of_root(root.name)))
 
     def adds_row(self, key: Key) -> bool:
         """Whether an image that was given out had no row yet; asked once, when it is done."""
@@ -93,11 +93,12 @@ class Plan:
 
     def _due(self, root: Root, known: Iterator[KnownImage]) -> Iterator[Found]:
         """The images of a root that are to be annotated; at its end notes what became of the known ones."""
-        images = self._listings[root.name] = root.images(self.walk)
+        walk = self.walk.of_root(root.name)
+        images = self._listings[root.name] = root.images(walk)
         sight, before = Sight(images.devices), self.found
         for found, image in _side_by_side(images, known):
             if found is None:
-                if image and self.walk.wants(image.path):
+                if image and walk.wants(image.path):
                     sight.unseen.append(image)
                 continue
             self.found += 1
@@ -109,7 +110,7 @@ class Plan:
                 yield found
         self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
         sight.pass_over(tuple(images.unlistable))
-        emptied = sight.unseen or (root.name in self.filled_roots and not (self.walk.include or self.walk.exclude))
+        emptied = sight.unseen or (root.name in self.filled_roots and not walk.is_choosy)
         if self.found == before and emptied and not images.unlistable and not self.prune:
             raise _looks_unmounted(root)
         self._settle(root, sight)

@@ -83,9 +83,10 @@ def test_an_unmounted_disk_deletes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_as_root_is_refused(root: Path) -> None:
-    """A root must be a folder; a photograph is told as such."""
-    with pytest.raises(RootError, match="is a photograph"):
-        plan(root / "a.png", [])
+    """A root must be a folder or an archive; another file is told as such."""
+    (root / "notes.txt").write_text("no image")
+    with pytest.raises(RootError, match="is a file, and neither a photograph nor"):
+        plan(root / "notes.txt", [])
 
 
 def told(monkeypatch: pytest.MonkeyPatch, listing: list[str] | None = None, count: int = 0) -> None:

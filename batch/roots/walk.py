@@ -4,7 +4,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -25,9 +25,24 @@ class WalkSettings:
     follow_symlinks: bool = False
     shard: tuple[int, int] = (1, 1)
     """Which part of how many: each image belongs to one, by a hash of its path below the root."""
+    photographs: frozenset[Key] = frozenset()
+    """Single ones: of a root that has some here nothing else is taken in."""
+    paths: frozenset[str] | None = None
+    """Those of the root at hand, as ``of_root`` gives them; None: whatever lies below it."""
+
+    @property
+    def is_choosy(self) -> bool:
+        """Whether it may leave out all images of a root that has some."""
+        return bool(self.include or self.exclude) or self.paths is not None
+
+    def of_root(self, root: str) -> "WalkSettings":
+        """The settings for a root of that name."""
+        return replace(self, paths=frozenset(key.path for key in self.photographs if key.root == root) or None)
 
     def wants(self, path: str) -> bool:
         """Whether the image at ``path`` (below its root) belongs to the shard and the patterns let it through."""
+        if self.paths is not None and path not in self.paths:
+            return False
         part, parts = self.shard
         if parts > 1 and zlib.crc32(path.encode()) % parts != part - 1:
             return False
@@ -59,6 +74,19 @@ class Walk:
         self._name, self._start = to_text(str(self.root)), os.path.join(self.root, "")
 
     def __iter__(self) -> Iterator[Found]:
+        """The images, each as it is come to."""
+        return self._walked() if self.settings.paths is None else self._named(sorted(self.settings.paths))
+
+    def _named(self, paths: list[str]) -> Iterator[Found]:
+        """Those of single photographs that are there."""
+        for path in paths:
+            folder = path[: path.rfind("/") + 1]
+            self.devices[folder] = _identity(self.root / from_text(folder))[0]
+            found = self._found(path)
+            if found is not None:
+                yield found
+
+    def _walked(self) -> Iterator[Found]:
         """Depth first with an explicit stack, so that no depth is too deep."""
         stack = [self._entries("")]
         trail = [_identity(self.root)]
@@ -111,7 +139,7 @@ class Walk:
             status = os.stat(file)
         except OSError:  # a link that leads nowhere, or a file that has just vanished
             return Found(Key(self._name, path), 0, 0) if named_image else None
-        if not stat.S_ISREG(status.st_mode) or not (named_image or _holds_image(file)):
+        if not stat.S_ISREG(status.st_mode) or not (named_image or holds_image(file)):
             return None
         return Found(Key(self._name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
 
@@ -124,9 +152,10 @@ def _identity(folder: str | Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _holds_image(path: str) -> bool:
+def holds_image(file: str | os.PathLike[str]) -> bool:
+    """Whether a file starts as an image does; not if it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return starts_like_image(file.read(16))
+        with open(file, "rb") as opened:
+            return starts_like_image(opened.read(16))
     except OSError:
         return False

@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.tables.schema import with_whole_dictionaries
-
 SEPARATOR = "\0"
 """Stands in no file name and comes before all that does, so that joined names sort as pairs of names do."""
 _SEPARATOR = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 1], np.int32)), pa.py_buffer(b"\0"))[0]
@@ -89,8 +87,8 @@ def write_rows(
         pq.ParquetWriter(faces, columns.faces.with_metadata(facts), **settings) as face_writer,
     ):
         for rows in _grouped(parts):
-            image_writer.write_table(with_whole_dictionaries(rows.images))
-            face_writer.write_table(with_whole_dictionaries(rows.faces))
+            image_writer.write_table(rows.images)
+            face_writer.write_table(rows.faces)
             count = Count(count.images + len(rows.images), count.faces + len(rows.faces))
     return count
 

@@ -33,9 +33,10 @@ from batch.tables.snapshot import (
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
 from jobs.annotation.outputs import changes, check_labels, check_nested, check_other_roots
+from jobs.annotation.photographs import with_photographs
 from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
-from jobs.annotation.said import say_nothing_new, say_what_goes, say_what_there_is
+from jobs.annotation.said import say_none_found, say_nothing_new, say_what_goes, say_what_there_is
 from jobs.annotation.settings import AnnotationSettings
 from model.bundle import FACE_MODEL, ModelCard, read_card
 from model.extras import without_matplotlib
@@ -88,6 +89,9 @@ class AnnotationJob:
             self.plan = self._planned()
             unread = self._record()
         say_what_goes(self.plan)
+        if not self.plan.found:
+            say_none_found(self.plan)
+        self.report.show("writing the tables")
         with self.report.stage("publish"):
             rows = self._publish()
         if rows:
@@ -138,6 +142,17 @@ class AnnotationJob:
             yield from known_images([*published, *recorded])
         else:
             yield from with_stale_images(known_images(recorded), known_images(published, stale=True))
+
+    def check_roots(self) -> None:
+        """Raise OutputError for roots that do not go with those that the output holds images of."""
+        settings, plan = self.settings, self.plan
+        held = {*plan.filled_roots, *(image.root for image in known_images(self.checkpoints.images()))}
+        if self.snapshot.identity not in (None, self.identity):
+            if settings.prune:
+                return  # the rows of other roots are dropped
+            check_other_roots(settings.roots, plan.filled_roots, settings.output)
+        single = {key.root for key in settings.walk.photographs}
+        check_nested([root for root in settings.roots if root not in single], held, settings.output)
 
     def say_why(self) -> None:
         """Say what makes everything be annotated anew, if something does."""
@@ -267,6 +282,7 @@ class AnnotationJob:
         if settings.crops or settings.draw:
             from jobs.annotation.pictures import write_missing_pictures  # and Pillow and pandas with it
 
+            self.report.show("writing the pictures")
             with self.report.stage("draw"):
                 folders = settings.crops, settings.draw
                 write_missing_pictures(
@@ -290,11 +306,9 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
     """
     with nullcontext() if dry_run and not settings.output.exists() else hold(settings.output):
         finish_publishing(settings.output)
+        settings = with_photographs(settings)
         job = AnnotationJob(settings, report)
-        if not settings.prune:
-            if job.snapshot.identity not in (None, job.identity):
-                check_other_roots(settings.roots, job.plan.filled_roots, settings.output)
-            check_nested(settings.roots, job.plan.filled_roots, settings.output)
+        job.check_roots()
         job.say_why()
         yield job
 
