@@ -14,7 +14,7 @@ from jobs.annotate import annotate, command
 from jobs.option_values import UsageError
 from jobs.options import annotation_settings
 
-ONLY_ON_THE_COMMAND_LINE = {"dry_run", "strict", "quiet", "log_format", "version"}
+ONLY_ON_THE_COMMAND_LINE = {"verbose", "dry_run", "strict", "quiet", "log_format", "version"}
 
 
 def test_python_gives_the_tables_that_the_output_holds(photos: Path, tmp_path: Path) -> None:
