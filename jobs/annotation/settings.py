@@ -13,9 +13,9 @@ class AnnotationSettings:
     """Everything that a run of ``annotate`` is told. Roots are absolute paths, or as the output writes them."""
 
     roots: tuple[Path | str, ...]
+    output: Path = Path("annotations")
     photographs: tuple[str, ...] = ()
     """Single ones, as ``roots`` are written; ``jobs.annotation.photographs`` finds the roots that they are of."""
-    output: Path = Path("annotations")
     csv: bool = False
     jobs: int = 1
     """Worker processes; 0 does all the work in this one, where an image can neither crash nor hang alone."""
