@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from batch.tables.csv_tables import write_csv
 from batch.tables.files import flush, new_file, write_durably, writing
 from batch.tables.rows import Columns, Count, Rows, write_rows
 from batch.tables.schema import IMAGES, faces_schema, metadata
@@ -49,6 +48,8 @@ def publish(
 
 def _written_as_csv(parts: Iterable[Rows], columns: Columns, files: list[BinaryIO]) -> Iterator[Rows]:
     """Write what passes."""
+    from batch.tables.csv_tables import write_csv  # and pandas with it, which few runs need
+
     for schema, file in zip(columns, files, strict=True):
         write_csv(schema.empty_table(), file)
     for rows in parts:
