@@ -14,8 +14,6 @@ class AnnotationSettings:
 
     roots: tuple[Path | str, ...]
     output: Path = Path("annotations")
-    photographs: tuple[str, ...] = ()
-    """Single ones, as ``roots`` are written; ``jobs.annotation.photographs`` finds the roots that they are of."""
     csv: bool = False
     jobs: int = 1
     """Worker processes; 0 does all the work in this one, where an image can neither crash nor hang alone."""
@@ -25,6 +23,8 @@ class AnnotationSettings:
     without_neutral: bool = False
     worker: WorkerSettings = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL))
     walk: WalkSettings = WalkSettings()
+    photographs: tuple[str, ...] = ()
+    """Single ones, as ``roots`` are written; ``jobs.annotation.photographs`` finds the roots that they are of."""
     cluster: str | None = None
     """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
     limit: int | None = None
