@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from batch.errors import OutputError
 from batch.outcome import Key
+from batch.tables.parquet import opened_table
 from batch.tables.rows import SEPARATOR, Columns, Rows, joined
 
 _AT_ONCE = 2**16
@@ -97,7 +98,7 @@ def _opened(sources: Sequence[Source], columns: Columns) -> list[Iterator[Rows]]
     opened: list[tuple[Source, pq.ParquetFile] | list[Rows]] = []
     room = 0
     for source in sources:
-        file = _read(source.images, pq.ParquetFile)
+        file = _read(source.images, opened_table)
         if file.metadata.num_rows > _SMALL:
             opened.append((source, file))
             room = 0
@@ -151,7 +152,7 @@ class _Faces:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
-        self._tables = _tables(path, _read(path, pq.ParquetFile), schema, _PIECE)
+        self._tables = _tables(path, _read(path, opened_table), schema, _PIECE)
         self._rest = schema.empty_table()
 
     def take(self, images: pa.Table) -> pa.Table:
@@ -188,4 +189,6 @@ def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(path)
     except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"{path} cannot be read: {error}. Nothing was deleted; the next run sees to it.") from error
+        told = " ".join(str(error).split())
+        fix = "Nothing was deleted; the next run sees to it." if getattr(error, "errno", None) else _RESTORE
+        raise OutputError(f"{path} cannot be read: {told}. {fix}") from error

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batch.tables.parquet import WRITTEN
 from batch.tables.schema import with_whole_dictionaries
 
 SEPARATOR = "\0"
@@ -81,7 +82,7 @@ def write_rows(
 ) -> Count:
     """Write sorted parts as the two Parquet files with ``facts`` as their metadata; how many rows they have."""
     count = Count(0, 0)
-    settings: dict[str, Any] = {"compression": compression, "use_dictionary": _REPEATED}
+    settings: dict[str, Any] = {"compression": compression, "use_dictionary": _REPEATED, **WRITTEN}
     with (
         pq.ParquetWriter(images, columns.images.with_metadata(facts), **settings) as image_writer,
         pq.ParquetWriter(faces, columns.faces.with_metadata(facts), **settings) as face_writer,
