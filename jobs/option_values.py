@@ -67,9 +67,10 @@ def root_names(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> tuple[
     roots = {root.name: root for root in map(typed_root, _texts(given))}
     if not roots:
         raise UsageError("expected at least one folder of photographs")
-    for outer in roots.values():
-        for inner in roots.values():
-            if type(outer) is type(inner) and outer.place in inner.place.parents:  # folders do not show their archives
+    by_place = {(type(root), root.place): root for root in roots.values()}  # folders do not show their archives
+    for inner in roots.values():
+        for parent in inner.place.parents:
+            if outer := by_place.get((type(inner), parent)):
                 raise UsageError(f"{inner.name} lies within {outer.name}; name the outer one alone.")
     return tuple(sorted(roots))
 

@@ -98,10 +98,14 @@ def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
         flush(path.parent)
 
 
+_NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
+
+
 def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` write a temporary file and put it in the place of ``path``, in a folder made for it.
 
-    A picture that cannot have this name is left out, with a warning: names in archives are as long as they like.
+    A picture that cannot have this name is left out, with a warning: names in archives are as long as they like, and
+    one may be that of a folder of others.
     """
     try:
         with writing(path):
@@ -109,9 +113,9 @@ def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
             with replacing(path) as file:
                 write(file)
     except OutputError as error:
-        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG):
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SUCH_NAME):
             raise
-        log.warning("no picture, as its name would be too long: %s", path)
+        log.warning("no picture %s: %s", path, error.__cause__.strerror)
 
 
 def flush(path: Path) -> None:
