@@ -1,38 +1,50 @@
 """Which images that are not seen any more were deleted, and which probably lie on a disk that is not mounted."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
-from batch.outcome import Key
 from batch.roots.root import Root
+from batch.tables.snapshot import KnownImage
 
 
 @dataclass
 class Deletions:
     """What of the known images that were not seen is gone, and of how many below which folders the rows are kept."""
 
-    gone: list[Key] = field(default_factory=list)
+    gone: list[KnownImage] = field(default_factory=list)
     kept: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sight:
     """What a listing of a root showed of what is known of it; folders end in ``/``, the root is the empty path."""
 
-    known: Collection[Key]
-    unseen: Collection[Key]
-    new: Mapping[str, int]
-    """How many images that were not known each folder has."""
     devices: Mapping[str, int]
     """The device that each folder listed lies on."""
+    seen: int = 0
+    """How many known images were."""
+    unseen: list[KnownImage] = field(default_factory=list)
+    """Those that were not, sorted."""
+    alive: set[str] = field(default_factory=set)
+    """The folders below which something known is seen."""
+    new: Counter[str] = field(default_factory=Counter)
+    """How many images that were not known each folder has."""
 
-    @cached_property
-    def alive(self) -> set[str]:
-        """The folders below which something known is seen."""
-        seen = set(self.known).difference(self.unseen)
-        return {folder for key in seen for folder in _folders(key.path)}
+    def see(self, path: str) -> None:
+        """Note that a known image is there."""
+        self.seen += 1
+        if folder_of(path) not in self.alive:
+            self.alive.update(_folders(path))
+
+    def pass_over(self, unlistable: tuple[str, ...]) -> None:
+        """Take what lies below folders that could not be listed for seen."""
+        passed, self.unseen = self.unseen, []
+        for image in passed:
+            if image.path.startswith(unlistable):
+                self.see(image.path)
+            else:
+                self.unseen.append(image)
 
 
 def find_deletions(root: Root, sight: Sight) -> Deletions:
@@ -47,37 +59,39 @@ def find_deletions(root: Root, sight: Sight) -> Deletions:
     """
     deletions = Deletions()
     if not root.holds_disks:
-        deletions.gone += sorted(sight.unseen)
+        deletions.gone += sight.unseen
         return deletions
     for there, folders in _by_presence(root, _by_folder(sight)):
         missing = len(sight.unseen) - len(deletions.gone)
-        for folder, keys in folders.items():
+        for folder, images in folders.items():
             if there:
-                deleted = folder in sight.alive or _was_renamed(root, folder, len(keys), sight)
+                deleted = folder in sight.alive or _was_renamed(root, folder, len(images), sight)
             else:
-                deleted = 2 * missing <= len(sight.known) and not _disks_beside(folder, sight)
-            gone = [key for key in keys if deleted and root.is_gone(key.path)]
+                deleted = 2 * missing <= sight.seen + len(sight.unseen) and not _disks_beside(folder, sight)
+            gone = [image for image in images if deleted and root.is_gone(image.path)]
             deletions.gone += gone
-            deletions.kept[folder] += len(keys) - len(gone)
+            deletions.kept[folder] += len(images) - len(gone)
     deletions.gone.sort()
     deletions.kept = +deletions.kept
     return deletions
 
 
-def _by_folder(sight: Sight) -> dict[str, list[Key]]:
+def _by_folder(sight: Sight) -> dict[str, list[KnownImage]]:
     """The unseen images by the outermost folder that shows nothing known any more, or else by their own."""
-    by_folder: dict[str, list[Key]] = defaultdict(list)
-    for key in sorted(sight.unseen):
-        folders = list(_folders(key.path))
-        by_folder[next((folder for folder in folders if folder not in sight.alive), folders[-1])].append(key)
+    by_folder: dict[str, list[KnownImage]] = defaultdict(list)
+    for image in sight.unseen:
+        folders = list(_folders(image.path))
+        by_folder[next((folder for folder in folders if folder not in sight.alive), folders[-1])].append(image)
     return by_folder
 
 
-def _by_presence(root: Root, by_folder: dict[str, list[Key]]) -> Iterator[tuple[bool, dict[str, list[Key]]]]:
+def _by_presence(
+    root: Root, by_folder: dict[str, list[KnownImage]]
+) -> Iterator[tuple[bool, dict[str, list[KnownImage]]]]:
     """The folders that are still there, and then those that are gone."""
     there = {folder for folder in by_folder if root.has_folder(folder)}
-    yield True, {folder: keys for folder, keys in by_folder.items() if folder in there}
-    yield False, {folder: keys for folder, keys in by_folder.items() if folder not in there}
+    yield True, {folder: images for folder, images in by_folder.items() if folder in there}
+    yield False, {folder: images for folder, images in by_folder.items() if folder not in there}
 
 
 def _was_renamed(root: Root, folder: str, unseen: int, sight: Sight) -> bool:
@@ -90,6 +104,11 @@ def _disks_beside(folder: str, sight: Sight) -> bool:
     parent = _parent(folder)
     here = sight.devices.get(parent)
     return any(device != here for place, device in sight.devices.items() if place and _parent(place) == parent)
+
+
+def folder_of(path: str) -> str:
+    """The folder that an image lies in; the root is the empty path."""
+    return path[: path.rfind("/") + 1]
 
 
 def _folders(path: str) -> Iterator[str]:

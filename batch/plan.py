@@ -3,30 +3,33 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
-from batch.deletions import Deletions, Sight, find_deletions
+from batch.deletions import Deletions, Sight, find_deletions, folder_of
 from batch.errors import RootError
 from batch.outcome import Found, Key
 from batch.roots import open_root
 from batch.roots.root import Listing, Root
 from batch.roots.walk import WalkSettings
-from batch.tables.snapshot import Version
+from batch.tables.snapshot import KnownImage
 
 
 @dataclass
 class Plan:
-    """A stream of the images to annotate, which counts as it goes.
+    """A stream of the images to annotate, which counts as it goes: what is found and what is known, side by side.
 
     After the iteration ``deleted`` holds the known images that are gone, ``kept`` below which folders how many are not
     seen whose rows are kept, and ``left_over`` how many ``limit`` left for another run. Images below a folder that
-    could not be listed, or that the patterns leave out, keep their rows.
+    could not be listed, or that the patterns leave out, keep their rows. Memory grows with the folders, with what is
+    given out and with what is missing, and not with what is known.
     """
 
     roots: tuple[Path | str, ...]
     walk: WalkSettings
-    known: dict[Key, Version]
-    """The images that have an outcome already."""
+    known: Iterable[KnownImage] = ()
+    """The images that have rows already, sorted by root and path; read once, and opened before any is given out."""
     filled_roots: frozenset[str] = frozenset()
     """Roots (as the output writes them) that held images when the output was last published."""
     limit: int | None = None
@@ -34,8 +37,6 @@ class Plan:
     """Annotate the known ones anew."""
     retry_failed: bool = False
     prune: bool = False
-    stale: frozenset[Key] = frozenset()
-    """The images of tables that another model or detector has made."""
     found: int = 0
     new: int = 0
     changed: int = 0
@@ -49,40 +50,70 @@ class Plan:
         self._by_name = {root.name: root for root in map(open_root, self.roots)}
         self._sorted_roots = [self._by_name[name] for name in sorted(self._by_name)]
         self._listings: dict[str, Listing] = {}
+        self._rest, self._rows = self._counted(), 0
+        self._due_again: set[Key] = set()
 
     def __iter__(self) -> Iterator[Found]:
         """List the roots. Raises RootError for a root that looks like a disk that is not mounted."""
         for root in self._sorted_roots:
             self._check(root)
+        below = groupby(self._rest, itemgetter(0))
+        name, known = next(below, _NONE)
         for root in self._sorted_roots:
-            images = self._listings[root.name] = root.images(self.walk)
-            known = {key for key in (*self.known, *self.stale) if key.root == root.name}
-            unseen, new, before = set(known), Counter[str](), self.found
-            for found in images:
-                self.found += 1
-                if found.key in known:
-                    unseen.discard(found.key)
-                else:
-                    new[_folder_of(found.key.path)] += 1
-                if self._is_due(found):
-                    yield found
-            self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
-            unseen = {key for key in unseen if self._is_missed(key, images.unlistable)}
-            emptied = unseen or (root.name in self.filled_roots and not (self.walk.include or self.walk.exclude))
-            if self.found == before and emptied and not images.unlistable and not self.prune:
-                raise _looks_unmounted(root)
-            wanted = {key for key in known if self.walk.wants(key.path)}
-            self._settle(root, Sight(wanted, unseen, new, images.devices))
+            while name and name < root.name:
+                name, known = next(below, _NONE)
+            yield from self._due(root, known if name == root.name else iter(()))
 
     def has_moved(self, found: Found) -> bool:
         """Whether the folder of an image has vanished, is empty, or lies on another device than when it was listed."""
-        folder, root = _folder_of(found.key.path), self._by_name[found.key.root]
+        folder, root = folder_of(found.key.path), self._by_name[found.key.root]
         devices = self._listings[root.name].devices
         return folder in devices and root.device(folder) != devices[folder]
 
     def count(self) -> int:
         """How many images there are below the roots, done or not, by a listing of its own."""
-        return sum(1 for root in self._sorted_roots for _ in root.images(self.walk))
+        return sum(1 for root in self._sorted_roots for _ in root.images(self.walk.of_root(root.name)))
+
+    def adds_row(self, key: Key) -> bool:
+        """Whether an image that was given out had no row yet; asked once, when it is done."""
+        had_one = key in self._due_again
+        self._due_again.discard(key)
+        return not had_one
+
+    def rows_that_stay(self) -> int:
+        """How many of the known images keep their row, or get a newer one; stale ones do not count."""
+        for _ in self._rest:
+            pass  # if the iteration was given up
+        return self._rows
+
+    def _counted(self) -> Iterator[KnownImage]:
+        for image in self.known:
+            self._rows += not image.stale
+            yield image
+
+    def _due(self, root: Root, known: Iterator[KnownImage]) -> Iterator[Found]:
+        """The images of a root that are to be annotated; at its end notes what became of the known ones."""
+        walk = self.walk.of_root(root.name)
+        images = self._listings[root.name] = root.images(walk)
+        sight, before = Sight(images.devices), self.found
+        for found, image in _side_by_side(images, known):
+            if found is None:
+                if image and walk.wants(image.path):
+                    sight.unseen.append(image)
+                continue
+            self.found += 1
+            if image:
+                sight.see(image.path)
+            else:
+                sight.new[folder_of(found.key.path)] += 1
+            if self._is_due(found, image):
+                yield found
+        self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
+        sight.pass_over(tuple(images.unlistable))
+        emptied = sight.unseen or (root.name in self.filled_roots and not walk.is_choosy)
+        if self.found == before and emptied and not images.unlistable and not self.prune:
+            raise _looks_unmounted(root)
+        self._settle(root, sight)
 
     def _check(self, root: Root) -> None:
         """Raise RootError if there is no such root, or it is empty and should not be."""
@@ -93,32 +124,53 @@ class Plan:
         if not root.can_be_empty:
             raise RootError(f"Nothing lies below {root.name}. {root.hint}")
 
-    def _is_due(self, found: Found) -> bool:
-        version = self.known.get(found.key)
-        unchanged = version is not None and (version.size_bytes, version.modified_ns) == found[1:]
-        if version and unchanged and not self.rescan and not (self.retry_failed and version.failed):
+    def _is_due(self, found: Found, image: KnownImage | None) -> bool:
+        has_row = image is not None and not image.stale
+        again = self.rescan or (self.retry_failed and image is not None and image.failed)
+        if image and has_row and not again and image[2:4] == found[1:]:
             return False
         if self.limit is not None and self.new + self.changed >= self.limit:
             self.left_over += 1
             return False
-        if version:
+        if has_row:
             self.changed += 1
+            self._due_again.add(found.key)
         else:
             self.new += 1
         return True
 
-    def _is_missed(self, key: Key, unlistable: Iterable[str]) -> bool:
-        return self.walk.wants(key.path) and not key.path.startswith(tuple(unlistable))
-
     def _settle(self, root: Root, sight: Sight) -> None:
         """Note which of the images that were not seen are deleted, and of which the rows are kept."""
-        deletions = Deletions(sorted(sight.unseen)) if self.prune else find_deletions(root, sight)
-        self.deleted += deletions.gone
+        deletions = Deletions(sight.unseen) if self.prune else find_deletions(root, sight)
+        self.deleted += (Key(*image[:2]) for image in deletions.gone)
+        self._rows -= sum(not image.stale for image in deletions.gone)
         self.kept.update({f"{root.name}/{folder}": count for folder, count in deletions.kept.items()})
 
 
-def _folder_of(path: str) -> str:
-    return path[: path.rfind("/") + 1]
+_NONE: tuple[str, Iterator[KnownImage]] = ("", iter(()))
+
+
+def _side_by_side(
+    listing: Iterable[Found], known: Iterator[KnownImage]
+) -> Iterator[tuple[Found | None, KnownImage | None]]:
+    """The images found below a root and those known of it, each with its other if it has one."""
+    image, last = next(known, None), ""
+    for found in listing:
+        path = found.key.path
+        if path <= last:  # else rows would be taken for deleted
+            raise ValueError(f"{found.key.root} lists {path!r} behind {last!r}")
+        last = path
+        while image is not None and image.path < path:
+            yield None, image
+            image = next(known, None)
+        if image is not None and image.path == path:
+            yield found, image
+            image = next(known, None)
+        else:
+            yield found, None
+    while image is not None:
+        yield None, image
+        image = next(known, None)
 
 
 def _looks_unmounted(root: Root) -> RootError:

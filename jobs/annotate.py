@@ -26,7 +26,10 @@ __all__ = ["annotate", "app"]
 log = logging.getLogger("annotate.job")
 app = Program()
 
-_ROOT_HELP = "Folders of photographs, at any depth; .zip, .tar and .tar.gz files; s3://, gs:// and az:// URLs."
+_ROOT_HELP = (
+    "Folders of photographs, at any depth; single photographs; .zip, .tar and .tar.gz files; s3://, gs:// and az:// "
+    "URLs."
+)
 _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the one that ships]"
 
 _INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (repeatable)."
@@ -122,6 +125,7 @@ def command(
         bool, typer.Option("--strict", help="Exit with 3 if an image of this run could not be read.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how long each stage took, too.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
@@ -133,7 +137,7 @@ def command(
     and an image could not be read, 4 another run holds the output, 5 cannot go on, 130 interrupted, 143 terminated.
     """
     silence_native_libraries()
-    start_logging(log_format, quiet)
+    start_logging(log_format, quiet, verbose)
     try:
         settings = annotation_settings(
             roots=roots,
@@ -186,7 +190,8 @@ def _say_tables(rows: dict[str, int] | None, output: Path, failed: int) -> None:
     log.info("the tables in %s hold %d images and %d faces", output, *rows.values(), extra={"fields": {"rows": rows}})
     if failed:
         log.info("%d images of this run failed: see status and error in %s", failed, output / "images.parquet")
-    log.info("a page to look at: annotate-report %s", shlex.quote(str(output)))
+    if rows["images"]:
+        log.info("a page to look at: annotate-report %s", shlex.quote(str(output)))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.corrections import ANNOTATIONS_HELP, FILES_HELP
 from jobs.devices import Device
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
@@ -25,12 +26,12 @@ app = Program()
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders, fer2013.csv, or a table of path and label, with or without x, y, "
-    "width and height of the face in the photograph, part, and source."
+    f"width and height of the face in the photograph, part, and source. {FILES_HELP}"
 )
 _USAGE_HELP = (
     "Part of the data: train, val, test, FER2013's Usage, or all.  [default: what the model was not trained on]"
 )
-_KEPT = "nothing was written"
+_KEPT = "no figures were written"
 
 
 @app.command()
@@ -40,6 +41,7 @@ def evaluate(
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: the crowd's majority is the truth.")
     ] = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="DIR", help=ANNOTATIONS_HELP)] = None,
     usage: Annotated[str | None, typer.Option(metavar="PART", help=_USAGE_HELP)] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Another model with the same labels, to compare with.")
@@ -67,6 +69,7 @@ def evaluate(
         from model.extras import require_training_packages
 
         require_training_packages("matplotlib")
+        from jobs.corrections.reader import as_tables
         from jobs.training.face_cuts import cut_face
         from model.bundle import read_card
         from model.data.datasets import read_sets
@@ -74,7 +77,8 @@ def evaluate(
 
         card, other = read_card(model), read_card(against) if against else None
         used = choose_device(device)
-        parts = _parts(read_sets(data, votes, card.labels, cut_face), usage, card)
+        sources = as_tables(data, annotations, output)
+        parts = _parts(read_sets(sources, votes, card.labels, cut_face), usage, card)
         log.info("%d images, on %s", sum(map(len, parts.values())), used)
         mine = _answers(card, parts, batch_size)
         facts = {

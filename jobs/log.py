@@ -40,15 +40,15 @@ class _TextFormatter(logging.Formatter):
         return printable(super().format(record))
 
 
-def start_logging(form: LogFormat, quiet: bool = False) -> None:
-    """Send this project's log lines to stderr; ``quiet`` leaves warnings and errors only."""
+def start_logging(form: LogFormat, quiet: bool = False, verbose: bool = False) -> None:
+    """Send this project's log lines to stderr; ``quiet`` leaves warnings and errors only, ``verbose`` adds debug."""
     handler = logging.StreamHandler(sys.stderr)
     text = _TextFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
     handler.setFormatter(_JsonFormatter() if form is LogFormat.JSON else text)
     root = logging.getLogger("annotate")
     root.handlers[:] = [handler]
     root.propagate = False
-    root.setLevel(logging.WARNING if quiet else logging.INFO)
+    root.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
 def say_end(text: str, exit_code: int) -> None:

@@ -1,13 +1,16 @@
 """Values of options, from whatever a person may have meant by them to what the job takes."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from batch.roots import typed_root
+from batch.images.formats import has_image_suffix
+from batch.roots import lies_within, same_place, typed_root
 from batch.roots.folder import Folder
-from batch.roots.walk import WalkSettings
+from batch.roots.root import is_hidden
+from batch.roots.walk import WalkSettings, holds_image
 
 AnyPath = str | os.PathLike[str]
 
@@ -62,17 +65,31 @@ def shard_of(text: str | None) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def root_names(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> tuple[str, ...]:
-    """The roots' names, each once; one inside another is wrong usage, as its images would come twice."""
-    roots = {root.name: root for root in map(typed_root, _texts(given))}
-    if not roots:
+def root_names(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the roots, and of photographs that are named as if they were roots, each once.
+
+    A root inside another one, or one by two names, is wrong usage, as its images would come twice.
+    """
+    named = {root.name: root for root in map(typed_root, _texts(given))}
+    if not named:
         raise UsageError("expected at least one folder of photographs")
-    by_place = {(type(root), root.place): root for root in roots.values()}  # folders do not show their archives
-    for inner in roots.values():
-        for parent in inner.place.parents:
-            if outer := by_place.get((type(inner), parent)):
+    photographs = {name for name, root in named.items() if isinstance(root, Folder) and _is_photograph(root.path)}
+    roots = sorted(named.keys() - photographs)
+    for one, other in itertools.combinations([named[name] for name in roots], 2):
+        if same_place(one, other):
+            raise UsageError(f"{one.name} and {other.name} are the same; name one of them.")
+        for inner, outer in ((one, other), (other, one)):
+            if lies_within(inner, outer):
                 raise UsageError(f"{inner.name} lies within {outer.name}; name the outer one alone.")
-    return tuple(sorted(roots))
+    return tuple(roots), tuple(sorted(photographs))
+
+
+def _is_photograph(place: Path) -> bool:
+    """Whether it is a file that is an image, by its name or by its first bytes; raises UsageError for a hidden one."""
+    is_one = os.path.isfile(place) and (has_image_suffix(place.name) or holds_image(place))  # noqa: PTH113 - Path raises
+    if is_one and is_hidden(place.name):
+        raise UsageError(f"{place} is hidden, and hidden files are left out. Give it a name without the leading dot.")
+    return is_one
 
 
 def _texts(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> list[str]:

@@ -1,6 +1,7 @@
 """The settings of ``annotate`` from its options, as the command and as Python give them."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from batch.roots.walk import WalkSettings
 from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
@@ -63,14 +64,16 @@ def annotation_settings(
     for (option, least), count in zip(LEAST.items(), counts, strict=True):
         check_range(f"--{option.replace('_', '-')}", count, least)
     check_range("--face-threshold", face_threshold, 0, 1)
-    names = root_names(roots)
+    names, photographs = root_names(roots)
+    places = *names, *(str(Path(photograph).parent) for photograph in photographs)
     given_model, own_model = path_of(detector_model), DETECTOR_MODEL if detector == "cnn" else None
     found_by_file = given_model.absolute() if given_model else own_model
     found_by = DetectorSettings(str(detector), detect_size, face_threshold, found_by_file, GLANCE_MODEL)
     patterns = listed("--include", include), listed("--exclude", exclude)
     return AnnotationSettings(
         roots=names,
-        output=output_of(output, names) or AnnotationSettings.output,
+        photographs=photographs,
+        output=output_of(output, places) or AnnotationSettings.output,
         csv=csv,
         jobs=jobs or _cores(),
         batch_size=batch_size,
@@ -84,8 +87,8 @@ def annotation_settings(
         rescan=rescan,
         retry_failed=retry_failed,
         prune=prune,
-        crops=apart(folder_of("--crops", crops), names, "--crops"),
-        draw=apart(folder_of("--draw", draw), names, "--draw"),
+        crops=apart(folder_of("--crops", crops), places, "--crops"),
+        draw=apart(folder_of("--draw", draw), places, "--draw"),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.corrections import ANNOTATIONS_HELP, FILES_HELP
 from jobs.devices import Device
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
@@ -19,10 +20,9 @@ app = Program(no_args_is_help=True)
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders (with or without train, val and test above them), fer2013.csv "
     "(compressed or not), or a CSV or Parquet table of path and label. Further columns: x, y, width and height of the "
-    "face in the photograph, part, and source, if the table holds several data sets. Or corrections: a JSON export of "
-    "Label Studio, a COCO file, or a CSV of root, path, face and label. Several are learned together."
+    f"face in the photograph, part, and source, if the table holds several data sets. {FILES_HELP} Several are learned "
+    "together."
 )
-_ANNOTATIONS_HELP = "The output of annotate whose faces the corrections number, or whose photographs they name."
 _LABELS_HELP = "Classes of the data if they are not the emotions, in the order of the output's columns."
 _TEACHER_HELP = "Learn half of the labels from this model's answers on the training images (repeatable)."
 _SHARE_HELP = "How much the votes count in what is learned of FER2013's rows; the rest are its own labels."
@@ -46,7 +46,7 @@ def emotions(
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: ten crowd votes for each row.")
     ] = None,
-    annotations: Annotated[Path | None, typer.Option(metavar="DIR", help=_ANNOTATIONS_HELP)] = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="DIR", help=ANNOTATIONS_HELP)] = None,
     labels: Annotated[str | None, typer.Option(metavar="A,B,C", help=_LABELS_HELP)] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="Model to write; NAME.json comes beside it.")
@@ -122,7 +122,7 @@ def emotions(
             seed=seed,
         )
         job = EmotionTraining(
-            as_tables(data, annotations, output),
+            as_tables(data, annotations, output.parent, f"{output.stem}."),
             votes,
             output,
             settings,

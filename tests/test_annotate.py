@@ -70,9 +70,11 @@ def test_nothing_new_touches_nothing_and_needs_no_keras(photos: Path, tmp_path: 
     }
 
 
-def modules_after(program: str, *arguments: object) -> list[str]:
+HEAVY = "{'keras', 'tensorflow', 'cv2', 'onnxruntime'}"
+
+
+def modules_after(program: str, *arguments: object, heavy: str = HEAVY) -> list[str]:
     """Which of the heavy packages a program has imported at its end."""
-    heavy = "{'keras', 'tensorflow', 'cv2', 'onnxruntime'}"
     probe = f"import sys\ntry:\n    {program}\nfinally: print(*sorted({heavy} & set(sys.modules)))"
     command = [sys.executable, "-c", probe, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
@@ -91,6 +93,14 @@ def test_on_a_cpu_nobody_imports_keras(photos: Path, tmp_path: Path) -> None:
     )
     sys_path = f"sys.path.insert(0, {str(Path(__file__).parent)!r}); "
     assert modules_after(sys_path + worker, photos) == ["cv2", "onnxruntime"]
+
+
+def test_with_nothing_new_pandas_is_not_imported(tmp_path: Path) -> None:
+    """It takes as long as a walk through thirty thousand files, and forty megabytes."""
+    noise(1).save(tmp_path / "a.png")
+    annotate_here(tmp_path, tmp_path / "out")
+    run, heavy = "from jobs.annotate import app; app()", "{'pandas', 'PIL', 'joblib.parallel', *" + HEAVY + "}"
+    assert modules_after(run, tmp_path, "-o", tmp_path / "out", "-j", 1, "--exclude", "out", heavy=heavy) == []
 
 
 def test_incremental_runs(photos: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from batch.roots.members import Members
 from batch.roots.tar_members import TarMembers
 from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import ZipMembers
+from batch.tables.snapshot import KnownImage
 from batch.workers.worker import annotate_chunk
 
 KINDS = ("zip", "tar", "tar.gz")
@@ -289,7 +290,7 @@ def test_an_emptied_archive_deletes_nothing(kind: str, tmp_path: Path) -> None:
     key = Key(str(archive), "a.jpg")
 
     def plan(**settings: bool) -> Plan:
-        made = Plan((archive,), WalkSettings(), dict.fromkeys([key]), frozenset({key.root}), **settings)
+        made = Plan((archive,), WalkSettings(), [KnownImage(*key, 1, 1, False)], frozenset({key.root}), **settings)
         list(made)
         return made
 

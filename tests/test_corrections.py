@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import astronaut
 from handmade_tables import outcome, photograph, write_tables
-from training_runs import train
+from training_runs import here, train
 from typer.testing import CliRunner
 
 from batch.detection.crop import crop_faces
@@ -17,6 +17,7 @@ from batch.images.decode import read_photograph
 from jobs.corrections.reader import are_corrections, as_tables, read_corrections
 from jobs.export import app
 from jobs.training.face_cuts import cut_face
+from model.bundle import EMOTION_MODEL
 from model.data.datasets import read_sets
 from model.errors import DataError
 
@@ -178,13 +179,13 @@ def test_corrected_faces_are_cut_as_annotate_cuts_them(tmp_path: Path) -> None:
     write_tables(tmp_path / "out", outcome(tmp_path / "photos", "a.png", {(170, 65, 110, 110): "joy"}))
     mine = tmp_path / "mine.csv"
     mine.write_text(f"root,path,face,label\n{tmp_path / 'photos'},a.png,0,surprised\n", "utf-8")
-    (table,) = as_tables([mine], tmp_path / "out", tmp_path / "new.keras")
-    assert table == tmp_path / "new.mine.parquet"
+    (table,) = as_tables([mine], tmp_path / "out", tmp_path / "new", "a.")
+    assert table == tmp_path / "new" / "a.mine.parquet"
     (found,) = read_sets([table], cut=cut_face)
     gray = read_photograph(tmp_path / "photos" / "a.png", 10**9, 10**5).gray
     assert found.name == "mine" and found.parts["all"].labels == ("surprise",)
     assert np.array_equal(found.parts["all"].crops, crop_faces(gray, np.array([[170, 65, 110, 110]])))
-    assert as_tables([tmp_path / "photos", table], None, mine) == (tmp_path / "photos", table)
+    assert as_tables([tmp_path / "photos", table], None, tmp_path) == (tmp_path / "photos", table)
 
 
 def test_annotate_train_takes_corrections(annotations: Path, tmp_path: Path) -> None:
@@ -199,6 +200,34 @@ def test_annotate_train_takes_corrections(annotations: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "12 labelled faces in 1 photographs" in done.stderr and (tmp_path / "preview.png").exists()
     assert pd.read_parquet(tmp_path / "mine.coco.parquet")["label"].tolist() == ["joy", "anger"] * 6
+
+
+def test_corrections_of_one_name_are_two_tables(annotations: Path, tmp_path: Path) -> None:
+    """Files that are called alike keep a table each."""
+    sources = [tmp_path / folder / "mine.csv" for folder in ("one", "two")]
+    for source, label in zip(sources, ("joy", "fear"), strict=True):
+        source.write_text(f"root,path,face,label\n{tmp_path / 'one'},{PATH},0,{label}\n", "utf-8")
+    tables = as_tables(sources, annotations, tmp_path / "new")
+    assert [pd.read_parquet(table)["label"].tolist() for table in tables] == [["joy"], ["fear"]]
+
+
+def test_annotate_evaluate_takes_corrections(tmp_path: Path) -> None:
+    """What was put right measures the model as it trains one; by which faces stays beside the figures."""
+    (tmp_path / "photos").mkdir()
+    astronaut().save(tmp_path / "photos" / "a.png")
+    there = outcome(tmp_path / "photos", "a.png", {(170, 65, 110, 110): "joy", (20, 300, 60, 60): "fear"})
+    write_tables(tmp_path / "out", there)
+    mine = tmp_path / "mine.csv"
+    mine.write_text(f"root,path,face,label\n{tmp_path / 'photos'},a.png,0,happy\n", "utf-8")
+    exported(tmp_path / "out", "coco")
+    done = here(
+        *("evaluate", EMOTION_MODEL, "coco.json", mine, "--annotations", "out", "-o", "figures/mine"), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    sets = json.loads((tmp_path / "figures" / "mine" / "metrics.json").read_text("utf-8"))["sets"]
+    assert {name: figures["images"] for name, figures in sets.items()} == {"coco": 2, "mine": 1}
+    assert sets["mine"]["accuracy"] == 1
+    assert pd.read_parquet(tmp_path / "figures" / "mine" / "mine.parquet")["label"].tolist() == ["happy"]
 
 
 def test_names_that_are_not_utf_8_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

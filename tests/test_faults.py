@@ -220,7 +220,7 @@ def test_another_disk_in_the_place_of_one(tmp_path: Path) -> None:
     root = tmp_path / "photos"
     (root / "disk2").mkdir(parents=True)
     noise(1).save(root / "disk2" / "a.png")
-    plan = Plan((root,), WalkSettings(), {})
+    plan = Plan((root,), WalkSettings())
     [found] = plan
     assert not plan.has_moved(found)
     if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "disk2"], check=False).returncode:

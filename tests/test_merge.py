@@ -5,7 +5,9 @@ import random
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,12 +19,16 @@ from batch.errors import OutputError
 from batch.outcome import Key, Outcome
 from batch.tables import checkpoints as checkpointing
 from batch.tables import merge as merging
+from batch.tables import publish as publishing
 from batch.tables.checkpoints import Checkpoints
 from batch.tables.merge import Source, merge
 from batch.tables.publish import finish_publishing
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows
 from batch.tables.snapshot import known_images
+
+KILLS = int(os.environ.get("ANNOTATE_KILLS", "20")) // 2
+"""Of runs while they compact or merge; ``make nightly`` asks for fifty."""
 
 COLUMNS = Columns(IMAGES, faces_schema(LABELS))
 names = st.sampled_from(["a", "a/b", "a-b", "a.b", "a0", "aé", "a\U0001f600", "a\uffff", "A", "b/a", "\\x80"])
@@ -43,7 +49,7 @@ def test_the_last_source_wins(sources: list[dict[str, int]], dropped: set[str], 
     """However the rows are cut, merging gives each image as its last source has it, in the order of Python's text."""
     expected = {path: faces for source in sources for path, faces in source.items() if path not in dropped}
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(merging, "_SMALL", small)
+        patched.setattr(merging, "SMALL", small)
         patched.setattr(merging, "_PIECE", piece)
         written = [
             write_source(Path(folder), number, [outcome(path, faces) for path, faces in source.items()], piece)
@@ -97,37 +103,79 @@ def test_many_checkpoints_are_made_one(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_small_checkpoints_are_read_once_to_be_made_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run before has left is looked at and merged by the same reading."""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointing, "TOGETHER", 1000)
+        checkpoints = Checkpoints(tmp_path, IDENTITY, LABELS)
+        for number in range(checkpointing.TOGETHER // 10):
+            checkpoints.add(outcome(f"{number:02d}", 1 + number % 3))
+            checkpoints.write()
+    count = 100
+    monkeypatch.setattr(checkpointing, "TOGETHER", count)
+    opened: list[Path] = []
+    monkeypatch.setattr(merging, "_read", lambda path, _: opened.append(path))
+    again = Checkpoints(tmp_path, IDENTITY, LABELS)
+    again.compact()
+    assert opened == []
+    assert [file.name for file in again.images()] == [f"00000001-{count:08d}.images.parquet"]
+    monkeypatch.undo()
+    publish_all(tmp_path)
+    assert rows(tmp_path)[1] == [f"{number:02d}" for number in range(count) for _ in range(1 + number % 3)]
+
+
 def annotated(output: Path, wanted: dict[str, int]) -> None:
     """Record what the output does not know yet, an image to a checkpoint, and publish it, as a run does."""
     finish_publishing(output)
     checkpoints = Checkpoints(output, IDENTITY, LABELS)
     tables = [output / "images.parquet", *checkpoints.images()]
-    known = {key.path for key, version in known_images(tables) if version.size_bytes == 6}
+    known = {image.path for image in known_images(tables) if image.size_bytes == 6}
     for path, faces in wanted.items():
         if path not in known:
             checkpoints.add(outcome(path, faces, size=6))
             checkpoints.write()
+    checkpoints.compact()
     publish_all(output, dropped=(Key("/r", "gone"),))
 
 
+def telling(function: Callable[..., Any], pipe: int) -> Callable[..., Any]:
+    """Let a function say that it begins."""
+
+    def told(*arguments: Any, **options: Any) -> Any:
+        os.write(pipe, b".")
+        return function(*arguments, **options)
+
+    return told
+
+
+def killed(output: Path, wanted: dict[str, int], instants: random.Random) -> bool:
+    """Kill a run as it compacts or merges; whether it died of that."""
+    begins, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            checkpointing.Checkpoints._made_one = telling(checkpointing.Checkpoints._made_one, tell)
+            publishing.write_rows = telling(publishing.write_rows, tell)
+            annotated(output, wanted)
+        finally:
+            os._exit(0)
+    os.close(tell)
+    for _ in range(instants.randint(1, 6)):
+        os.read(begins, 1)
+    time.sleep(instants.uniform(0, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.close(begins)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
 def test_kills_while_merging_and_compacting_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After 20 kills at random, one run to the end gives the tables of a run that nobody killed."""
+    """After many kills at random instants of both, one run to the end gives the tables of a run that nobody killed."""
     monkeypatch.setattr(checkpointing, "TOGETHER", 3)
     instants = random.Random(7)  # noqa: S311 - a seed, not a secret
     wanted = {f"{number:03d}": number % 3 for number in instants.sample(range(150), 150)}
     publish_all(tmp_path, *(outcome(path, 1) for path in [*sorted(wanted)[:50], "gone"]))
-    died = 0
-    for _ in range(20):
-        child = os.fork()
-        if not child:
-            try:
-                annotated(tmp_path, wanted)
-            finally:
-                os._exit(0)
-        time.sleep(instants.uniform(0.01, 0.3))
-        os.kill(child, signal.SIGKILL)
-        died += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    died = sum(killed(tmp_path, wanted, instants) for _ in range(KILLS))
     annotated(tmp_path, wanted)
-    assert died > 5
+    assert died > KILLS / 2
     assert rows(tmp_path) == (sorted(wanted), [path for path, faces in sorted(wanted.items()) for _ in range(faces)])
     assert not (tmp_path / "checkpoints").exists()

@@ -2,16 +2,19 @@
 
 import json
 import logging
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import typer
-from conftest import annotate_here, noise
+from conftest import Run, annotate_here, noise
+from typer.testing import CliRunner
 
 from batch.errors import OutputError, RootError
-from batch.roots.folder import Folder
 from batch.roots.walk import WalkSettings
 from jobs.annotation.outputs import changes, check_nested
+from jobs.annotation.progress_bar import NoBar
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, start_logging
 from jobs.option_values import UsageError
@@ -33,7 +36,7 @@ def test_roots_within_each_other_are_refused_across_runs(tmp_path: Path) -> None
         folder.mkdir(parents=True)
         noise(1).save(folder / "a.png")
     annotate_here(inner, tmp_path / "out")
-    with pytest.raises(OutputError, match=r"2024 lies within .*photos, and their faces would count twice.*-o"):
+    with pytest.raises(OutputError, match=r"2024; that lies within .*photos, and faces would count twice.*-o"):
         annotate_here(tmp_path / "photos", tmp_path / "out")
     annotate_here(tmp_path / "photos2", tmp_path / "out")
     with pytest.raises(OutputError, match="--include '2024/"):
@@ -58,14 +61,83 @@ def test_patterns_that_leave_nothing_are_told(
     annotate_here(tmp_path / "photos", tmp_path / "out")
     annotate_here(tmp_path / "photos", tmp_path / "out", walk=WalkSettings(**excluded))
     assert "let through by --include and --exclude" in caplog.text
-    assert "all known" not in caplog.text
+    assert "all known" not in caplog.text and "but for which" not in caplog.text
 
 
-def test_a_photograph_as_a_root_has_its_way_out(tmp_path: Path) -> None:
-    """A photograph is not to be unpacked: its folder is named, and the pattern for it alone."""
-    noise(1).save(tmp_path / "a.jpg")
-    with pytest.raises(RootError, match=r"is a photograph\. Name its folder: .*--include 'a\.jpg'"):
-        Folder(str(tmp_path / "a.jpg")).is_empty()
+def test_a_pattern_that_fails_for_its_case_alone_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The first image that would match is named, also one whose folder was meant."""
+    (tmp_path / "photos" / "Holiday").mkdir(parents=True)
+    noise(1).save(tmp_path / "photos" / "Holiday" / "IMG_1.PNG")
+    for number, pattern in enumerate(("*.png", "holiday")):
+        annotate_here(tmp_path / "photos", tmp_path / f"out{number}", walk=WalkSettings(include=(pattern,)))
+    assert caplog.text.count("minds case, but for which Holiday/IMG_1.PNG would be let through") == 2
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_an_empty_folder_is_told(arguments: tuple[str, ...], tmp_path: Path, command: Run) -> None:
+    """Nothing is amiss with it, and still a person gets a word, and no page of nothing."""
+    (tmp_path / "photos").mkdir()
+    done = command(tmp_path / "photos", "-o", tmp_path / "out", "--quiet", *arguments)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count(f"no image found below {tmp_path / 'photos'}") == 1
+    assert "annotate-report" not in command(tmp_path / "photos", "-o", tmp_path / "out2", *arguments).stderr
+
+
+def test_stages_are_for_who_asks(tmp_path: Path, command: Run) -> None:
+    """The summary has the seconds of each stage with --verbose alone."""
+    (tmp_path / "photos").mkdir()
+    noise(1).save(tmp_path / "photos" / "a.png")
+    for options in ((), ("--verbose",)):
+        done = command(tmp_path / "photos", "-o", tmp_path / f"out{len(options)}", "-j", 1, *options)
+        assert ("seconds by stage" in done.stderr, "1 images in" in done.stderr) == (bool(options), True), done.stderr
+
+
+class Shown(NoBar):
+    """A bar that knows what it showed."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def update(self, done: int, total: int | None, text: str) -> None:
+        """Remember it."""
+        self.texts.append(text)
+
+
+def test_the_bar_says_what_is_done_before_the_first_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading, working, then images, then tables; that images are being found it says from the start."""
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        noise(number).save(tmp_path / "photos" / f"{number}.png")
+    shown = Shown()
+    monkeypatch.setattr("jobs.annotation.run_report.NoBar", lambda: shown)
+    annotate_here(tmp_path / "photos", tmp_path / "out")
+    assert shown.texts[0] == "loading the networks" and shown.texts[-1] == "writing the tables"
+    assert sum("images/s" in text for text in shown.texts) == 3
+
+
+COMMANDS = [(name, None) for name in ("annotate", "evaluate", "export", "report")]
+COMMANDS += [("train", name) for name in ("emotions", "faces", "detector")]
+
+
+@pytest.mark.parametrize(("module", "command_name"), COMMANDS)
+def test_help_on_a_narrow_terminal(module: str, command_name: str | None) -> None:
+    """At 80 columns no name of an option is cut, and no line is longer."""
+    program = import_module(f"jobs.{module}").app
+    words = ([command_name] if command_name else []) + ["--help"]
+    done = CliRunner(env={"COLUMNS": "80", "TERM": "xterm"}).invoke(program, words, terminal_width=80)
+    assert done.exit_code == 0 and "…" not in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    whole = typer.main.get_command(program)
+    one = whole.commands[command_name] if command_name else whole
+    names = [name for option in one.params for name in option.opts if name.startswith("--")]
+    assert names and all(re.search(rf"{name}\b", done.output) for name in names)
+
+
+def test_a_file_as_a_root_has_its_way_out(tmp_path: Path) -> None:
+    """What is neither a folder nor a photograph nor an archive that is read is to be unpacked."""
+    (tmp_path / "a.rar").write_bytes(b"Rar!")
+    with pytest.raises(RootError, match=r"neither a photograph nor a \.zip.*Unpack it"):
+        annotate_here(tmp_path / "a.rar", tmp_path / "out")
 
 
 def test_tables_do_not_go_among_the_photographs_nor_work_to_nonsense(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import inspect
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -12,10 +11,10 @@ from conftest import environment
 
 from batch.errors import RootError
 from jobs.annotate import annotate, command
-from jobs.option_values import UsageError, root_names
+from jobs.option_values import UsageError
 from jobs.options import annotation_settings
 
-ONLY_ON_THE_COMMAND_LINE = {"dry_run", "strict", "quiet", "log_format", "version"}
+ONLY_ON_THE_COMMAND_LINE = {"verbose", "dry_run", "strict", "quiet", "log_format", "version"}
 
 
 def test_python_gives_the_tables_that_the_output_holds(photos: Path, tmp_path: Path) -> None:
@@ -143,13 +142,3 @@ def test_command_and_python_have_the_same_options() -> None:
     assert {name: ours[name].default for name in ours if name != "roots"} == {
         name: theirs[name].default for name in ours if name != "roots"
     }
-
-
-def test_thousands_of_roots_are_looked_at_one_by_one(tmp_path: Path) -> None:
-    """Two thousand roots cost no look at each pair, and one within another is still found."""
-    roots = [tmp_path / f"{number}" for number in range(2000)]
-    begun = time.process_time()
-    assert len(root_names(roots)) == 2000
-    assert time.process_time() - begun < 2
-    with pytest.raises(UsageError, match=r"7/deep/er lies within .*/7;"):
-        root_names([*roots, tmp_path / "7" / "deep" / "er"])

@@ -1,16 +1,20 @@
 """What there is to do."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from conftest import noise
 
+from batch import plan as planning
 from batch.errors import RootError
-from batch.outcome import Key
+from batch.outcome import Found, Key
 from batch.plan import Plan
+from batch.roots.folder import Folder
+from batch.roots.root import Listed
 from batch.roots.walk import WalkSettings
-from batch.tables.snapshot import Version
+from batch.tables.snapshot import KnownImage
 
 
 @pytest.fixture
@@ -21,15 +25,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def known(root: Path, *names: str, failed: bool = False) -> dict[Key, Version]:
-    versions = {}
+def known(root: Path, *names: str, failed: bool = False) -> list[KnownImage]:
+    images = []
     for name in names:
         status = (root / name).stat() if (root / name).exists() else os.stat_result(range(10))
-        versions[Key(str(root), name)] = Version(status.st_size, status.st_mtime_ns, failed)
-    return versions
+        images.append(KnownImage(str(root), name, status.st_size, status.st_mtime_ns, failed))
+    return images
 
 
-def plan(root: Path, versions: dict[Key, Version], **settings: object) -> tuple[Plan, list[str]]:
+def plan(root: Path, versions: list[KnownImage], **settings: object) -> tuple[Plan, list[str]]:
     made = Plan((root,), WalkSettings(), versions, frozenset({str(root)}), **settings)
     return made, [found.key.path for found in made]
 
@@ -79,6 +83,69 @@ def test_an_unmounted_disk_deletes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_as_root_is_refused(root: Path) -> None:
-    """A root must be a folder; a photograph is told as such."""
-    with pytest.raises(RootError, match="is a photograph"):
-        plan(root / "a.png", {})
+    """A root must be a folder or an archive; another file is told as such."""
+    (root / "notes.txt").write_text("no image")
+    with pytest.raises(RootError, match="is a file, and neither a photograph nor"):
+        plan(root / "notes.txt", [])
+
+
+def told(monkeypatch: pytest.MonkeyPatch, listing: list[str] | None = None, count: int = 0) -> None:
+    """Let roots list these images, or as many as asked for, which are not there."""
+
+    def images(root: Folder, _: WalkSettings) -> Listed:
+        names = listing if listing is not None else (f"{number:08d}.jpg" for number in range(count))
+        return Listed(Found(Key(root.name, name), 1, 1) for name in names)
+
+    monkeypatch.setattr(Folder, "images", images)
+    monkeypatch.setattr(Folder, "is_empty", lambda _: False)
+
+
+def test_memory_does_not_grow_with_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty thousand known images take no more memory to plan than a few thousand bytes each thousand would."""
+    count = 50_000
+    told(monkeypatch, count=count)
+    known = (KnownImage("/r", f"{number:08d}.jpg", 1, 1, False) for number in range(count))
+    tracemalloc.start()
+    try:
+        made = Plan((Path("/r"),), WalkSettings(), known, frozenset({"/r"}))
+        assert list(made) == []
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (made.found, made.rows_that_stay()) == (count, count)
+    assert peak < 500_000
+
+
+def test_roots_that_do_not_list_in_order_are_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than take known images for deleted, the plan fails."""
+    told(monkeypatch, ["b.png", "a.png"])
+    with pytest.raises(ValueError, match=r"lists 'a\.png' behind 'b\.png'"):
+        list(Plan((Path("/r"),), WalkSettings()))
+
+
+def test_what_is_known_is_counted_also_if_the_iteration_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known images of all roots keep their rows, changed ones among them add none, and stale ones do not count."""
+    told(monkeypatch, ["a.png", "b.png", "c.png"])
+    known = [
+        KnownImage("/a", "x.png", 1, 1, False),
+        KnownImage("/r", "a.png", 2, 2, False),
+        KnownImage("/r", "b.png", 1, 1, False, stale=True),
+        KnownImage("/s", "y.png", 1, 1, False),
+    ]
+    made = Plan((Path("/r"),), WalkSettings(), known)
+    due = iter(made)
+    first, second = next(due), next(due)
+    due.close()
+    assert [made.adds_row(found.key) for found in (first, second)] == [False, True]
+    assert made.rows_that_stay() == 3
+
+
+def test_images_of_several_roots_meet_their_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each root is compared with what is known below it, whatever lies before, between and behind."""
+    told(monkeypatch, ["a.png", "b.png"])
+    monkeypatch.setattr(planning, "find_deletions", lambda _, sight: planning.Deletions(sight.unseen))
+    known = [KnownImage(root, path, 1, 1, False) for root in ("/1", "/3", "/4", "/9") for path in ("b.png", "c.png")]
+    made = Plan((Path("/4"), Path("/2"), Path("/3")), WalkSettings(), known)
+    assert [found.key for found in made] == [("/2", "a.png"), ("/2", "b.png"), ("/3", "a.png"), ("/4", "a.png")]
+    assert made.deleted == [("/3", "c.png"), ("/4", "c.png")]
+    assert (made.found, made.new, made.rows_that_stay()) == (6, 4, 6)

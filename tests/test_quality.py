@@ -5,13 +5,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import skimage.data
 from PIL import Image
 from skimage.measure import blur_effect
+from test_output import publish_all
 
+from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.quality import measure_faces
-from batch.outcome import Box, Face, Found, Key, Outcome, Quality, Status
+from batch.outcome import Box, Face, Found, Key, Outcome, Proposals, Quality, Status
+from batch.settings import DetectorSettings
 from batch.tables.schema import face_rows
 
 GRAY = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2GRAY)
@@ -106,3 +110,47 @@ def test_a_face_of_one_gray_level(level: int) -> None:
     """Where nothing can be told apart nothing is sharp."""
     quality = measured(np.full((200, 200), level, np.uint8), (50, 50, 60, 60))
     assert quality == (0.0, pytest.approx(level / 255), pytest.approx(0.0, abs=1e-6))
+
+
+def looked_at(quality: list[Quality]) -> Proposals:
+    """Two faces with three proposals each, the second face the larger one; ``quality`` is that of each proposal."""
+    boxes = np.array([[100, 0, 20, 20], [102, 0, 20, 20], [98, 0, 20, 20]] * 2, float)
+    boxes[3:] = boxes[3:] * 2 + [300, 0, 0, 0]
+    cut = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((6, 72, 72), np.uint8)
+    found = Found(Key("/r", "a.jpg"), 1, 1)
+    return Proposals(found, 999, 99, None, boxes, np.full(6, 0.9), cut, np.array(quality), {})
+
+
+def test_a_face_has_the_quality_of_its_best_proposal() -> None:
+    """Through verification, merging and sorting by size, a face keeps what was measured where it is most probable."""
+    quality = [Quality(number / 10, number / 20, number / 30) for number in range(6)]
+    looks = {0: 0.7, 1: 0.9, 2: 0.8, 3: 0.8, 4: 0.7, 5: 0.9}
+
+    def verify(crops: np.ndarray) -> np.ndarray:
+        face = np.array([looks[int(crop[24, 24])] for crop in crops])
+        return np.column_stack([1 - face, face])
+
+    networks = {VERIFY: verify, CLASSIFY: lambda crops: np.ones((len(crops), 1))}
+    outcome = answered(labelled_faces(looked_at(quality), DetectorSettings()), networks.__getitem__)
+    assert [face.quality for face in outcome.faces] == [pytest.approx(quality[5]), pytest.approx(quality[1])]
+
+
+def test_quality_stays_with_its_face(tmp_path: Path) -> None:
+    """Through checkpoints, tables and the tables of the next run, each face keeps its numbers."""
+    rng = np.random.default_rng(0)
+
+    def annotated(path: str, faces: int) -> Outcome:
+        made = [Face(Box(9, 9, 9, 9), 0.9, np.full(2, 0.5), Quality(*rng.random(3))) for _ in range(faces)]
+        return Outcome(Found(Key("/r", path), 1, 1), Status.OK, width=99, height=99, faces=tuple(made))
+
+    runs = [[annotated(f"{n}.jpg", n) for n in order] for order in ([3, 0, 2, 5, 1], [4, 2])]
+    for outcomes in runs:
+        publish_all(tmp_path, *outcomes)
+    newest = {one.found.key.path: one.faces for one in [*runs[0], *runs[1]]}
+    table = pq.read_table(tmp_path / "faces.parquet").to_pylist()
+    read = {(row["path"], row["face"]): tuple(row[name] for name in Quality._fields) for row in table}
+    assert read == {
+        (path, number): pytest.approx(face.quality)
+        for path, faces in newest.items()
+        for number, face in enumerate(faces)
+    }

@@ -10,7 +10,7 @@ import pytest
 from conftest import Run, astronaut
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import here, kill_when, known_photographs, train
+from training_runs import here, kill_when, known_photographs
 
 from batch.detection.boxes import iou
 from batch.detection.detect import build_detector
@@ -133,10 +133,10 @@ def test_resume_goes_on_after_the_last_epoch(tmp_path: Path) -> None:
     arguments = ("detector", "photos", "--boxes", boxes, "--window-size", 64, "--batch-size", 4, "--windows", 8)
     kill_when(tmp_path / "detector.checkpoint.npz", *arguments, "--epochs", 2, cwd=tmp_path)
     assert not (tmp_path / "detector.keras").exists()
-    refused = train(*arguments, "--epochs", 3, "--resume", cwd=tmp_path)
+    refused = here("train", *arguments, "--epochs", 3, "--resume", cwd=tmp_path)
     assert refused.returncode == 5
     assert "epochs was 2 and is 3" in refused.stderr
-    done = train(*arguments, "--epochs", 2, "--resume", cwd=tmp_path)
+    done = here("train", *arguments, "--epochs", 2, "--resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "epoch 2/2" in done.stderr
     assert "epoch 1/2" not in done.stderr

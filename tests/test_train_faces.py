@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import astronaut
-from training_runs import here, kill_when, known_photographs, train
+from training_runs import here, kill_when, known_photographs
 
 from batch.detection.detectors.cascade import Cascade
 from model.bundle import load_network, read_card
@@ -40,11 +40,11 @@ def test_a_killed_training_goes_on(tmp_path: Path) -> None:
     """Killed after its first epoch and resumed, a training proposes nothing anew and ends as if never killed."""
     boxes = known_photographs(tmp_path / "photos")
     arguments = ("faces", "photos", "--boxes", boxes, "--epochs", 3, "--batch-size", 32)
-    whole = train(*arguments, "-o", "whole.keras", cwd=tmp_path)
+    whole = here("train", *arguments, "-o", "whole.keras", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     kill_when(tmp_path / "faces.checkpoint.npz", *arguments, cwd=tmp_path)
     assert not (tmp_path / "faces.keras").exists()
-    resumed = train(*arguments, "--resume", cwd=tmp_path)
+    resumed = here("train", *arguments, "--resume", cwd=tmp_path)
     assert (resumed.returncode, "proposing" in resumed.stderr) == (0, False), resumed.stderr
     crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype("float32")
     one, other = (load_network(read_card(tmp_path / f"{name}.keras")).predict_on_batch(crops) for name in OUTPUTS)

@@ -1,32 +1,29 @@
 """The training job from start to end, on drawn faces."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import environment
 from drawn_faces import draw_crops, write_class_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import here, train
+from training_runs import here, kill_when, linear_network
 
 from model.bundle import load_network, read_card
 from model.data.crops import hard_labelled, image_keys
 from model.data.split import hold_out, split_parts
+from model.emotions import training as emotions
 from model.inference import Classifier
 from model.training.augmentation import draw, paint
 
 LABELS = ("joy", "anger", "sadness")
 
 
-def command(script: str, *arguments: object) -> list[str]:
-    """The command line of a console script, with the interpreter that runs the tests."""
-    return [sys.executable, "-c", f"from jobs.{script} import app; app()", *map(str, arguments)]
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train a network of a few numbers, for tests of what is done with it."""
+    monkeypatch.setattr(emotions, "training_network", linear_network)
 
 
 @pytest.fixture
@@ -70,17 +67,12 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path:
     Its crops grow from 32 to 40 pixels and to 48 on the way.
     """
     options = ("--epochs", 4, "--batch-size", 16, "--copies", 3, "--progressive")
-    whole = train("emotions", faces, "-o", tmp_path / "whole.keras", *options, cwd=tmp_path)
+    whole = here("train", "emotions", faces, "-o", tmp_path / "whole.keras", *options)
     assert whole.returncode == 0, whole.stderr
     arguments = ("emotions", faces, "-o", tmp_path / "killed.keras", *options)
-    process = subprocess.Popen(command("train", *arguments), stderr=subprocess.DEVNULL, env=environment())
-    deadline = time.monotonic() + 200
-    while not (tmp_path / "killed.checkpoint.npz").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_when(tmp_path / "killed.checkpoint.npz", *arguments, cwd=tmp_path)
     assert not (tmp_path / "killed.keras").exists()
-    resumed = train(*arguments, "--resume", cwd=tmp_path)
+    resumed = here("train", *arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     crops = draw_crops("anger", 5)[..., None].astype("float32")
     one, other = (
@@ -89,6 +81,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path:
     assert np.allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.usefixtures("small", "untraced")
 def test_what_people_do_with_their_own_labels(tmp_path: Path) -> None:
     """A table with classes of its own, rare ones shown more often, and a training that goes on from a model."""
     root = write_class_folders(tmp_path / "faces", {"happy": 10, "angry": 10})
@@ -116,6 +109,7 @@ def test_what_people_do_with_their_own_labels(tmp_path: Path) -> None:
     assert (missing.returncode, "none.keras" in missing.stderr) == (5, True)
 
 
+@pytest.mark.usefixtures("small", "untraced")
 def test_own_parts_are_kept(tmp_path: Path) -> None:
     """With parts of its own the model is chosen on val and nobody sees test; a data set that is none is said."""
     for part, count in (("train", 8), ("val", 4), ("test", 5)):
@@ -131,6 +125,7 @@ def test_own_parts_are_kept(tmp_path: Path) -> None:
     assert (wrong.returncode, "expected one of the data sets faces" in wrong.stderr) == (5, True)
 
 
+@pytest.mark.usefixtures("small", "untraced")
 def test_a_checkpoint_is_not_thrown_away(faces: Path, tmp_path: Path) -> None:
     """Begun anew over the checkpoint of a killed training, the checkpoint is put aside and named."""
     (tmp_path / "m.checkpoint.npz").write_bytes(b"epochs of work")

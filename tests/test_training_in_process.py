@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn_faces import write_class_folders
-from keras import layers
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from training_runs import linear_network
 
 from model.bundle import load_network, read_card
 from model.data.fer2013 import read_fer2013
@@ -29,10 +29,7 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[keras.Model]:
     made: list[keras.Model] = []
 
     def tiny(labellings: Any, labels: int) -> keras.Model:
-        pixels = keras.Input((48, 48, 1))
-        features = layers.Rescaling(1 / 64, -2)(layers.Flatten()(layers.AveragePooling2D(8)(pixels)))
-        heads = {name: layers.Dense(labels, name=name)(features) for name in labellings}
-        made.append(keras.Model(pixels, heads))
+        made.append(linear_network(labellings, labels))
         return made[-1]
 
     monkeypatch.setattr(emotions, "training_network", tiny)

@@ -104,10 +104,10 @@ def test_any_clock(seconds: int) -> None:
         root = Path(folder)  # in memory, where a file's time may be any
         noise(1).save(root / "a.png")
         os.utime(root / "a.png", (seconds, seconds))
-        outcomes = [Outcome(found, Status.NO_FACE) for found in Plan((root,), WalkSettings(), {})]
+        outcomes = [Outcome(found, Status.NO_FACE) for found in Plan((root,), WalkSettings())]
         pq.write_table(image_rows(outcomes), root / "images")
         assert len(outcomes) == 1
-        assert list(Plan((root,), WalkSettings(), dict(known_images([root / "images"])))) == []
+        assert list(Plan((root,), WalkSettings(), known_images([root / "images"]))) == []
 
 
 def test_missing_root_is_an_error(tmp_path: Path) -> None:

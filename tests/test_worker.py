@@ -143,11 +143,11 @@ def test_a_photograph_that_changes_after_the_walk_is_due_again(tmp_path: Path) -
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[:1000])
     walk = WalkSettings()
-    [found] = Plan((tmp_path,), walk, {})
+    [found] = Plan((tmp_path,), walk)
     (tmp_path / "a.png").write_bytes(whole)
     row = annotate_image(found, WORKER)
     assert row.status is Status.OK
     pq.write_table(image_rows([row]), tmp_path / "images")
-    [again] = Plan((tmp_path,), walk, dict(known_images([tmp_path / "images"])))
+    [again] = Plan((tmp_path,), walk, known_images([tmp_path / "images"]))
     pq.write_table(image_rows([annotate_image(again, WORKER)]), tmp_path / "images")
-    assert list(Plan((tmp_path,), walk, dict(known_images([tmp_path / "images"])))) == []
+    assert list(Plan((tmp_path,), walk, known_images([tmp_path / "images"]))) == []

@@ -1,7 +1,5 @@
 """Which files are images: by suffix, and by their first bytes where the suffix does not say."""
 
-import os
-
 _READ = (
     "jpg jpeg jpe jfif mpo png apng webp bmp dib tif tiff gif avif avifs jp2 j2k j2c jpc jpf jpx pbm pgm ppm pnm pfm"
 )
@@ -27,7 +25,8 @@ _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
 def has_image_suffix(name: str) -> bool:
     """Whether the name ends like an image's, in either case."""
-    return os.path.splitext(name)[1][1:].lower() in SUFFIXES
+    _, dot, suffix = name.rpartition(".")
+    return bool(dot) and suffix.lower() in SUFFIXES
 
 
 def starts_like_image(start: bytes) -> bool:

@@ -94,14 +94,10 @@ class Folder:
         except FileNotFoundError:
             raise RootError(f"No such root: {self.path}. {self.hint}") from None
         except NotADirectoryError:
-            photograph = has_image_suffix(self.path.name)
-            way_out = (
-                f"Name its folder: {self.path.parent}, with --include '{self.path.name}' for this photograph alone"
-                if photograph
-                else "Unpack it, or name the folder that holds it"
-            )
-            kind = "photograph" if photograph else "file, and no .zip, .tar or .tar.gz"
-            raise RootError(f"The root {self.path} is a {kind}. {way_out}.") from None
+            raise RootError(
+                f"The root {self.path} is a file, and neither a photograph nor a .zip, .tar or .tar.gz. Unpack it, or "
+                "name the folder that holds it."
+            ) from None
         except OSError as error:
             raise RootError(f"Cannot list the root {self.path}: {error.strerror}.") from error
         return None if entry is None else entry.name

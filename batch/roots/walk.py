@@ -4,7 +4,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -25,18 +25,32 @@ class WalkSettings:
     follow_symlinks: bool = False
     shard: tuple[int, int] = (1, 1)
     """Which part of how many: each image belongs to one, by a hash of its path below the root."""
+    photographs: frozenset[Key] = frozenset()
+    """Single ones: of a root that has some here nothing else is taken in."""
+    paths: frozenset[str] | None = None
+    """Those of the root at hand, as ``of_root`` gives them; None: whatever lies below it."""
+
+    @property
+    def is_choosy(self) -> bool:
+        """Whether it may leave out all images of a root that has some."""
+        return bool(self.include or self.exclude) or self.paths is not None
+
+    def of_root(self, root: str) -> "WalkSettings":
+        """The settings for a root of that name."""
+        return replace(self, paths=frozenset(key.path for key in self.photographs if key.root == root) or None)
 
     def wants(self, path: str) -> bool:
         """Whether the image at ``path`` (below its root) belongs to the shard and the patterns let it through."""
-        part, parts = self.shard
-        if zlib.crc32(path.encode()) % parts != part - 1:
+        if self.paths is not None and path not in self.paths:
             return False
-        return (not self.include or _matches(path, self.include)) and not _matches(path, self.exclude)
+        part, parts = self.shard
+        if parts > 1 and zlib.crc32(path.encode()) % parts != part - 1:
+            return False
+        included = not self.include or _matches(path, self.include)
+        return included and not (self.exclude and _matches(path, self.exclude))
 
 
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    if not patterns:
-        return False
     parts = path.split("/")
     places = {path, *parts, *("/".join(parts[:depth]) for depth in range(2, len(parts)))}
     return any(fnmatchcase(place, pattern.rstrip("/")) for pattern in patterns for place in places)
@@ -55,44 +69,61 @@ class Walk:
     unlistable: dict[str, str] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def root_name(self) -> str:
-        """The root as the output writes it."""
-        return to_text(str(self.root))
+    def __post_init__(self) -> None:
+        """Know the root as the output writes it, and as the start of its images' paths."""
+        self._name, self._start = to_text(str(self.root)), os.path.join(self.root, "")
 
     def __iter__(self) -> Iterator[Found]:
+        """The images, each as it is come to."""
+        return self._walked() if self.settings.paths is None else self._named(sorted(self.settings.paths))
+
+    def _named(self, paths: list[str]) -> Iterator[Found]:
+        """Those of single photographs that are there."""
+        for path in paths:
+            folder = path[: path.rfind("/") + 1]
+            self.devices[folder] = _identity(self.root / from_text(folder))[0]
+            found = self._found(path)
+            if found is not None:
+                yield found
+
+    def _walked(self) -> Iterator[Found]:
         """Depth first with an explicit stack, so that no depth is too deep."""
         stack = [self._entries("")]
         trail = [_identity(self.root)]
         self.devices[""] = trail[0][0]
         while stack:
-            entry, path = next(stack[-1], (None, ""))
-            if entry is None:
+            path = next(stack[-1], None)
+            if path is None:
                 stack.pop()
                 trail.pop()
             elif path.endswith("/"):
-                identity = _identity(entry.path)
+                identity = _identity(self._start + from_text(path))
                 if identity not in trail:  # else a symbolic link leads back up
                     trail.append(identity)
                     self.devices[path] = identity[0]
                     stack.append(self._entries(path))
-            else:
-                found = self._found(entry, path)
-                if found is not None:
-                    yield found
+            elif found := self._found(path):
+                yield found
 
-    def _entries(self, folder: str) -> Iterator[tuple[os.DirEntry[str], str]]:
-        """The entries of a folder with their paths, folders' ending in ``/``, sorted so that whole paths are."""
+    def _entries(self, folder: str) -> Iterator[str]:
+        """The paths of a folder's entries, folders' ending in ``/``, sorted so that whole paths are.
+
+        Of a folder of a million, nothing but the names is held.
+        """
         try:
-            with os.scandir(self.root / from_text(folder)) as listing:
-                visible = [entry for entry in listing if not entry.name.startswith(".")]
+            with os.scandir(self._start + from_text(folder)) as listing:
+                names = [
+                    to_text(entry.name) + ("/" if self._is_folder(entry) else "")
+                    for entry in listing
+                    if not entry.name.startswith(".")
+                ]
         except OSError as error:
             if not folder:
                 raise RootError(f"Cannot list the root {self.root}: {error.strerror}.") from error
             self.unlistable[folder] = error.strerror or str(error)
-            visible = []
-        named = [(entry, folder + to_text(entry.name) + ("/" if self._is_folder(entry) else "")) for entry in visible]
-        return iter(sorted(named, key=lambda pair: pair[1]))
+            names = []
+        names.sort()
+        return map(folder.__add__, names)
 
     def _is_folder(self, entry: os.DirEntry[str]) -> bool:
         try:
@@ -100,17 +131,17 @@ class Walk:
         except OSError:
             return False
 
-    def _found(self, entry: os.DirEntry[str], path: str) -> Found | None:
+    def _found(self, path: str) -> Found | None:
         if not self.settings.wants(path):
             return None
-        named_image = has_image_suffix(entry.name)
+        file, named_image = self._start + from_text(path), has_image_suffix(path)
         try:
-            status = entry.stat()
+            status = os.stat(file)
         except OSError:  # a link that leads nowhere, or a file that has just vanished
-            return Found(Key(self.root_name, path), 0, 0) if named_image else None
-        if not stat.S_ISREG(status.st_mode) or not (named_image or _holds_image(entry.path)):
+            return Found(Key(self._name, path), 0, 0) if named_image else None
+        if not stat.S_ISREG(status.st_mode) or not (named_image or holds_image(file)):
             return None
-        return Found(Key(self.root_name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
+        return Found(Key(self._name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:
@@ -121,9 +152,10 @@ def _identity(folder: str | Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _holds_image(path: str) -> bool:
+def holds_image(file: str | os.PathLike[str]) -> bool:
+    """Whether a file starts as an image does; not if it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return starts_like_image(file.read(16))
+        with open(file, "rb") as opened:
+            return starts_like_image(opened.read(16))
     except OSError:
         return False

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from batch.outcome import Outcome
 from batch.tables.files import flush, reading, regular_file, replacing, write_durably, writing
-from batch.tables.merge import Source, merge
+from batch.tables.merge import SMALL, Source, belong_together, merge
 from batch.tables.parquet import WRITTEN, opened_table
-from batch.tables.rows import Columns, write_rows
+from batch.tables.rows import Columns, Rows, write_rows
 from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows, metadata
 
 log = logging.getLogger("annotate.checkpoints")
@@ -57,6 +57,8 @@ class Checkpoints:
         self._written_at = time.monotonic()
         self._states: dict[tuple[Any, ...], _State] = {}
         """Of files that have not changed since."""
+        self._at_hand: dict[Path, Rows] | None = None
+        """Of small pairs, what was read to learn their states, where it is of use again."""
         numbered = (_NUMBERS.match(name) for name in self._names())
         self._last = max((_numbers(match.string)[1] for match in numbered if match), default=0)
 
@@ -108,14 +110,17 @@ class Checkpoints:
         self._written_at = time.monotonic()
 
     def compact(self) -> None:
-        """Make each 64 pairs in a row one, and each 64 of those again."""
+        """Make each 64 pairs in a row one, and each 64 of those again; small ones are read but once for it."""
         pairs: list[Path] = []
+        self._at_hand = {}
         for pair in self._ours():
             pairs.append(pair)
             while len(last := pairs[-TOGETHER:]) == TOGETHER and len({_level(images) for images in last}) == 1:
                 if any(self._state(images) is not _State.WHOLE for images in last):
                     break
                 pairs[-TOGETHER:] = [self._made_one(last)]
+                self._at_hand.clear()
+        self._at_hand = None
 
     def clear(self, published: list[Path]) -> None:
         """Remove pairs that stand in the tables: first what makes a pair count, so that a kill leaves no half of one.
@@ -149,24 +154,23 @@ class Checkpoints:
         pairs = sorted((images for name in names if (images := self._folder / name).is_file()), key=_order)
         return pairs if foreign else [pair for pair in pairs if self._state(pair) is not _State.FOREIGN]
 
-    def _ours(self) -> list[Path]:
-        """Those that the same model and detector made, without what has been made one with others."""
-        ours: list[Path] = []
+    def _ours(self) -> Iterator[Path]:
+        """Those that the same model and detector made, without what has been made one with others; looks as it goes."""
         reached = 0
-        for images in self._pairs(foreign=False):
+        for images in self._pairs():
             first, last = _numbers(images.name)
-            if last > reached:
-                ours.append(images)
-                if last > first and self._state(images) is _State.WHOLE:
+            if last > reached and (state := self._state(images)) is not _State.FOREIGN:
+                yield images
+                if last > first and state is _State.WHOLE:
                     reached = last
-        return ours
 
     def _made_one(self, pairs: list[Path]) -> Path:
         """Write pairs as one; they go once that is on the disk."""
         first, last = _numbers(pairs[0].name)[0], _numbers(pairs[-1].name)[1]
         images = self._folder / f"{first:08d}-{last:08d}{_IMAGES}"
         columns, facts = Columns(IMAGES, faces_schema(self._labels)), metadata(self._identity)
-        rows = merge([Source(pair, faces_of(pair)) for pair in pairs], columns)
+        at_hand = self._at_hand or {}
+        rows = merge([at_hand.get(pair) or Source(pair, faces_of(pair)) for pair in pairs], columns)
         with writing(images), replacing(images) as image_file:
             with replacing(faces_of(images)) as face_file:
                 count = write_rows(rows, columns, facts, image_file, face_file, "snappy")
@@ -195,8 +199,20 @@ class Checkpoints:
             return _State.FOREIGN
         if table is None or faces is None or faces.made_by != ours:
             return _State.DAMAGED
+        self._keep_at_hand(images, table.batches, faces.batches)
         sound = table.rows == self._written.get(images, table.rows) and table.faces == faces.rows
         return _State.WHOLE if sound else _State.DAMAGED
+
+    def _keep_at_hand(self, images: Path, *batches: list[pa.RecordBatch]) -> None:
+        if self._at_hand is not None and len(self._at_hand) < TOGETHER and all(batches):
+            schemas = Columns(IMAGES, faces_schema(self._labels))
+            tables = (
+                pa.Table.from_batches(some).select(schema.names).cast(schema)
+                for some, schema in zip(batches, schemas, strict=True)
+            )
+            rows = Rows(*tables)
+            if belong_together(rows.images, rows.faces):  # else merging says what is wrong
+                self._at_hand[images] = rows
 
     def _write(self, file: Path, table: pa.Table) -> None:
         table = table.replace_schema_metadata(metadata(self._identity))
@@ -230,21 +246,26 @@ class _Content(NamedTuple):
     made_by: str | None
     rows: int
     faces: int
+    batches: list[pa.RecordBatch]
+    """Of a small table all of them, else none."""
 
 
 def _content(file: Path) -> _Content | None:
     """Read a table to its end; None if it is missing or damaged. Raises OutputError if it cannot be read."""
     rows = faces = 0
+    batches: list[pa.RecordBatch] = []
     try:
         with reading(file), _damage_apart(), regular_file(file) as opened:
             table = opened_table(opened)
             made_by = (table.schema_arrow.metadata or {}).get(b"identity")
             for batch in table.iter_batches(2**14, use_threads=False):
                 rows += len(batch)
+                if table.metadata.num_rows <= SMALL:
+                    batches.append(batch)
                 faces += (pc.sum(batch["faces"]).as_py() or 0) if "faces" in batch.schema.names else 0
     except (FileNotFoundError, _Damage):
         return None
-    return _Content(made_by.decode(errors="replace") if made_by else None, rows, faces)
+    return _Content(made_by.decode(errors="replace") if made_by else None, rows, faces, batches)
 
 
 class _Damage(Exception):

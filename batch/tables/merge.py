@@ -19,7 +19,7 @@ _AT_ONCE = 2**16
 """Images in memory, about: of all sources together, and in a group of those that are read whole."""
 _PIECE = 2**14
 """Images, or faces, that are read of one source at a time, at most."""
-_SMALL = 2000
+SMALL = 2000
 """Tables with no more images than that are read whole, and may have them in any order."""
 
 
@@ -30,11 +30,12 @@ class Source(NamedTuple):
     faces: Path | None = None
 
 
-def merge(sources: Sequence[Source], columns: Columns, dropped: Iterable[Key] = ()) -> Iterator[Rows]:
+def merge(sources: Sequence[Source | Rows], columns: Columns, dropped: Iterable[Key] = ()) -> Iterator[Rows]:
     """The rows of all ``sources``, sorted by root and path; of an image in several, those of the last one.
 
-    ``dropped`` images are left out. Larger tables must be sorted already. Opened before the first rows are given,
-    sources may be deleted afterwards. Raises OutputError if one cannot be read, or is not as annotate writes them.
+    ``dropped`` images are left out. Larger tables must be sorted already; few rows may be at hand instead of in files.
+    Opened before the first rows are given, sources may be deleted afterwards. Raises OutputError if one cannot be
+    read, or is not as annotate writes them.
     """
     gone = sorted(SEPARATOR.join(key) for key in dropped)
     past = 0
@@ -46,6 +47,13 @@ def merge(sources: Sequence[Source], columns: Columns, dropped: Iterable[Key] = 
         merged = _newest(taken, gone[begun:past])
         if len(merged.images):
             yield merged
+
+
+def distinct(path: Path, column: pa.Field) -> set[str]:
+    """The different texts in a column of a table that has few; raises OutputError."""
+    file = _read(path, lambda path: opened_table(path, read_dictionary=[column.name]))
+    batches = _tables(path, file, pa.schema([column.with_type(pa.dictionary(pa.int32(), pa.string()))]), _PIECE)
+    return {text for batch in batches for text in batch[column.name].unique().to_pylist()}
 
 
 def _newest(parts: list[Rows], gone: Sequence[str] = ()) -> Rows:
@@ -93,23 +101,24 @@ class _Stream:
             self.last = self.rows.keys[-1].as_py()
 
 
-def _opened(sources: Sequence[Source], columns: Columns) -> list[Iterator[Rows]]:
+def _opened(sources: Sequence[Source | Rows], columns: Columns) -> list[Iterator[Rows]]:
     """A stream of each source, but one of several small ones in a row, which are read whole."""
     opened: list[tuple[Source, pq.ParquetFile] | list[Rows]] = []
     room = 0
     for source in sources:
-        file = _read(source.images, opened_table)
-        if file.metadata.num_rows > _SMALL:
-            opened.append((source, file))
-            room = 0
-        else:
-            if room <= 0:
-                group: list[Rows] = []
-                opened.append(group)
-                room = _AT_ONCE
-            small = list(_batches(source, file, columns, _SMALL))
-            group += small
-            room -= sum(len(rows.images) for rows in small)
+        if isinstance(source, Source):
+            file = _read(source.images, opened_table)
+            if file.metadata.num_rows > SMALL:
+                opened.append((source, file))
+                room = 0
+                continue
+        if room <= 0:
+            group: list[Rows] = []
+            opened.append(group)
+            room = _AT_ONCE
+        small = [source] if isinstance(source, Rows) else list(_batches(source, file, columns, SMALL))
+        group += small
+        room -= sum(len(rows.images) for rows in small)
     large = sum(isinstance(one, tuple) for one in opened)
     size = min(_PIECE, _AT_ONCE // max(1, large))
     return [_sorted(*one, columns, size) if isinstance(one, tuple) else _grouped(one) for one in opened]
@@ -147,6 +156,12 @@ def _batches(source: Source, file: pq.ParquetFile, columns: Columns, size: int) 
         faces.check_end()
 
 
+def belong_together(images: pa.Table, faces: pa.Table) -> bool:
+    """Whether the faces are those of the images, in their order."""
+    owners = np.repeat(np.arange(len(images)), images["faces"].to_numpy())
+    return len(faces) == len(owners) and all(faces[x].equals(images[x].take(owners)) for x in ("path", "root"))
+
+
 class _Faces:
     """A table of faces, read along with that of their images."""
 
@@ -163,8 +178,7 @@ class _Faces:
             parts.append(more)
         rest = pa.concat_tables(parts)
         taken, self._rest = rest.slice(0, wanted).combine_chunks(), rest.slice(wanted)
-        owners = np.repeat(np.arange(len(images)), counts)
-        if len(taken) < wanted or not all(taken[name].equals(images[name].take(owners)) for name in ("path", "root")):
+        if not belong_together(images, taken):
             self._mismatch()
         return taken
 

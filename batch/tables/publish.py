@@ -6,12 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from batch.tables.csv_tables import write_csv
 from batch.tables.files import flush, new_file, writing
 from batch.tables.journal import JOURNAL, DamagedJournal, promise, promised, unfinished
 from batch.tables.rows import Columns, Count, Rows, write_rows
 from batch.tables.schema import IMAGES, faces_schema, metadata
-from batch.tables.snapshot import FACES_FILE, IMAGES_FILE, belong_together
+from batch.tables.snapshot import FACES_FILE, IMAGES_FILE, make_a_pair
 
 log = logging.getLogger("annotate.publish")
 
@@ -51,6 +50,8 @@ def publish(
 
 def _written_as_csv(parts: Iterable[Rows], columns: Columns, files: list[BinaryIO]) -> Iterator[Rows]:
     """Write what passes."""
+    from batch.tables.csv_tables import write_csv  # and pandas with it, which few runs need
+
     for schema, file in zip(columns, files, strict=True):
         write_csv(schema.empty_table(), file)
     for rows in parts:
@@ -79,7 +80,7 @@ def _promised(output: Path) -> list[str]:
     except DamagedJournal:
         names = [name for name in (FACES_FILE, IMAGES_FILE, *_CSV) if unfinished(output, name).exists()]
         places = [unfinished(output, one) if one in names else output / one for one in (FACES_FILE, IMAGES_FILE)]
-        whole = bool(names) and belong_together(*places)
+        whole = bool(names) and make_a_pair(*places)
         log.warning(
             "%s is damaged, in which a run that was cut off has noted what it published; its tables %s",
             *(output / JOURNAL, "are whole and published now" if whole else "are not whole, the ones in place stay"),

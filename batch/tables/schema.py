@@ -6,20 +6,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from batch.outcome import Box, Outcome, Quality, Status
+from batch.outcome import Box, Outcome, Quality
 
 SCHEMA_VERSION = 2
 _LARGEST_INT32 = 2**31 - 1
-
-_TEXT = pa.dictionary(pa.int32(), pa.string())
 
 IMAGES = pa.schema(
     {
         "root": pa.string(),
         "path": pa.string(),
-        "status": _TEXT,
+        "status": pa.string(),
         "error": pa.string(),
         "width": pa.int32(),
         "height": pa.int32(),
@@ -33,7 +30,11 @@ IMAGES = pa.schema(
 
 
 def faces_schema(labels: tuple[str, ...]) -> pa.Schema:
-    """The columns of faces.parquet, with one probability column per label."""
+    """The columns of faces.parquet, with one probability column per label.
+
+    Texts of few values have a dictionary inside the file alone. As a type it would differ from one shard to the next:
+    pyarrow does not join such tables once one has no rows, and Dask does not write them.
+    """
     return pa.schema(
         {
             "root": pa.string(),
@@ -43,26 +44,11 @@ def faces_schema(labels: tuple[str, ...]) -> pa.Schema:
             "face_score": pa.float32(),
             **dict.fromkeys(Quality._fields, pa.float32()),
             "touches_border": pa.bool_(),
-            "emotion": _TEXT,
+            "emotion": pa.string(),
             "confidence": pa.float32(),
             **dict.fromkeys(labels, pa.float32()),
         }
     )
-
-
-def with_whole_dictionaries(table: pa.Table) -> pa.Table:
-    """A table of images or faces whose texts of few values have one dictionary: all statuses, all labels, in order.
-
-    Else each file has a dictionary of its own, and pyarrow cannot group or join the tables of several shards.
-    """
-    names = table.column_names
-    values = {"status": [*Status]} if "status" in names else {"emotion": names[names.index("confidence") + 1 :]}
-    for name, known in values.items():
-        dictionary = pa.array(map(str, known), pa.string())
-        indices = [pc.index_in(chunk.cast(pa.string()), dictionary) for chunk in table[name].chunks]
-        chunks = [pa.DictionaryArray.from_arrays(one, dictionary) for one in indices]
-        table = table.set_column(names.index(name), name, pa.chunked_array(chunks, _TEXT))
-    return table
 
 
 def metadata(identity: dict[str, Any], **more: Any) -> dict[str, str]:

@@ -1,26 +1,31 @@
 """The published tables, read back: the output is the state."""
 
+import heapq
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby, repeat
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.errors import OutputError
-from batch.outcome import FAILED, Key
+from batch.outcome import FAILED
 from batch.tables.files import regular_file
 from batch.tables.journal import DamagedJournal, current
-from batch.tables.merge import Source, merge
+from batch.tables.merge import Source, distinct, merge
 from batch.tables.parquet import READ
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGES_FILE, FACES_FILE = "images.parquet", "faces.parquet"
 _WAY_OUT = "Restore it from a backup, or move faces.parquet and images.parquet away to annotate everything anew."
@@ -31,20 +36,23 @@ _TRIES = 5
 class Annotations(NamedTuple):
     """The tables of an output."""
 
-    faces: pd.DataFrame
-    images: pd.DataFrame
+    faces: "pd.DataFrame"
+    images: "pd.DataFrame"
 
 
 Table = TypeVar("Table")
 
 
-@dataclass(frozen=True)
-class Version:
-    """What of a known image tells whether it has changed, and whether it failed."""
+class KnownImage(NamedTuple):
+    """An image that the tables have, and what tells whether it has changed, and whether it failed."""
 
+    root: str
+    path: str
     size_bytes: int
     modified_ns: int
     failed: bool
+    stale: bool = False
+    """Whether another model or detector has made its rows, and this one none yet."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,8 @@ def read_annotations(output: Path) -> Annotations:
     Each file is opened once: given its path, pyarrow and pandas 3.1 open it twice, and fail if it was replaced between
     (https://github.com/apache/arrow/issues/41310). Raises OutputError if there are none, and as ``read_snapshot`` does.
     """
+    import pandas as pd  # takes longer than all else that a run with nothing new imports
+
     return Annotations(*_read_both(output, partial(pd.read_parquet, **READ)))
 
 
@@ -130,7 +140,7 @@ def _current(output: Path, name: str) -> Path:
         return output / name
 
 
-def belong_together(faces: Path, images: Path) -> bool:
+def make_a_pair(faces: Path, images: Path) -> bool:
     """Whether two files are whole tables of one generation."""
     try:
         with regular_file(faces) as face_file, regular_file(images) as image_file:
@@ -168,11 +178,23 @@ def _facts(file: BinaryIO) -> tuple[dict[str, Any], int]:
         raise OutputError(f"{file.name} was not written by annotate. Use another output folder.") from error
 
 
-def known_images(files: Iterable[Path]) -> Iterator[tuple[Key, Version]]:
-    """The images whose outcome stands in ``files`` (tables of images, later ones win), sorted by their keys."""
+def known_images(files: Iterable[Path], stale: bool = False) -> Iterator[KnownImage]:
+    """The images whose outcome stands in ``files`` (tables of images, later ones win), sorted by root and path."""
     columns = ["root", "path", "size_bytes", "modified_ns", "status"]
-    schema = pa.schema([IMAGES.field(name) for name in columns])
+    schema, failed = pa.schema([IMAGES.field(name) for name in columns]), frozenset(FAILED).__contains__
     for rows in merge([Source(file) for file in files], Columns(schema)):
-        values = (rows.images.column(name).to_pylist() for name in columns)
-        for root, path, size, modified, status in zip(*values, strict=True):
-            yield Key(root, path), Version(size, modified, status in FAILED)
+        texts = rows.images.set_column(4, "status", rows.images["status"].cast(pa.string()))
+        *values, statuses = (texts[name].to_pylist() for name in columns)  # to_numpy would import pandas
+        yield from map(KnownImage, *values, map(failed, statuses), repeat(stale))
+
+
+def with_stale_images(ours: Iterator[KnownImage], stale: Iterator[KnownImage]) -> Iterator[KnownImage]:
+    """Both in one, sorted; of an image in both, ours."""
+    key = itemgetter(0, 1)
+    for _, same in groupby(heapq.merge(ours, stale, key=key), key):
+        yield next(same)
+
+
+def published_roots(snapshot: Snapshot) -> frozenset[str]:
+    """The roots whose images stand in the published tables; raises OutputError."""
+    return frozenset(distinct(snapshot.images, IMAGES.field("root")) if snapshot.identity else ())

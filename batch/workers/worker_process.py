@@ -10,8 +10,6 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from joblib.externals.loky.backend.context import get_context
-
 from batch.outcome import Found, Result
 from batch.settings import WorkerSettings
 
@@ -60,6 +58,8 @@ class WorkerProcess:
 
     def __init__(self, work: Work, settings: WorkerSettings) -> None:
         """Start it and wait until it is ready; raises WorkerDied, OSError, or what made it fail."""
+        from joblib.externals.loky.backend.context import get_context  # which a run with nothing new does without
+
         with _starting:
             self._connection, theirs = multiprocessing.Pipe()
             self._process = get_context("loky").Process(target=_serve, args=(theirs, work, settings), daemon=True)

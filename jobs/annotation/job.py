@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from types import ModuleType
 from typing import cast
 
@@ -23,14 +22,21 @@ from batch.tables.merge import Source, merge
 from batch.tables.publish import finish_publishing, publish
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
-from batch.tables.snapshot import Snapshot, known_images, read_snapshot
+from batch.tables.snapshot import (
+    KnownImage,
+    Snapshot,
+    known_images,
+    published_roots,
+    read_snapshot,
+    with_stale_images,
+)
 from batch.workers.patience import Patience
 from batch.workers.pool import annotate_images, believed
 from jobs.annotation.outputs import changes, check_labels, check_nested, check_other_roots
-from jobs.annotation.pictures import write_missing_pictures
+from jobs.annotation.photographs import with_photographs
 from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
-from jobs.annotation.said import say_nothing_new, say_what_goes, say_what_there_is
+from jobs.annotation.said import say_none_found, say_nothing_new, say_what_goes, say_what_there_is
 from jobs.annotation.settings import AnnotationSettings
 from model.bundle import FACE_MODEL, ModelCard, read_card
 from model.extras import without_matplotlib
@@ -72,6 +78,8 @@ class AnnotationJob:
 
         What a damaged checkpoint has lost is done again at once.
         """
+        with self.report.stage("record"):
+            self.checkpoints.compact()
         unread = self._record()
         for _ in range(_TIMES_DAMAGED):
             with self.report.stage("publish"):
@@ -81,6 +89,9 @@ class AnnotationJob:
             self.plan = self._planned()
             unread = self._record()
         say_what_goes(self.plan)
+        if not self.plan.found:
+            say_none_found(self.plan)
+        self.report.show("writing the tables")
         with self.report.stage("publish"):
             rows = self._publish()
         if rows:
@@ -102,7 +113,7 @@ class AnnotationJob:
         try:
             for outcome in self._annotated(patience):
                 self.checkpoints.add(outcome)
-                self._added += outcome.found.key not in self.plan.known
+                self._added += self.plan.adds_row(outcome.found.key)
                 self.report.add(outcome, self._emotions(outcome))
         finally:
             with self.report.stage("record"):
@@ -112,18 +123,36 @@ class AnnotationJob:
     def _planned(self) -> Plan:
         """What there is to do, by what the output holds now."""
         settings = self.settings
-        published = dict(known_images([self.snapshot.images] if self.snapshot.identity else []))
         return Plan(
             settings.roots,
             settings.walk,
-            {**(published if self._same_identity else {}), **dict(known_images(self.checkpoints.images()))},
-            frozenset(key.root for key in published),
+            self._known(),
+            published_roots(self.snapshot),
             settings.limit,
             settings.rescan,
             settings.retry_failed,
             settings.prune,
-            frozenset() if self._same_identity else frozenset(published),
         )
+
+    def _known(self) -> Iterator[KnownImage]:
+        """The images that have rows, also such that another model or detector has made; looks once it is asked."""
+        published = [self.snapshot.images] if self.snapshot.identity else []
+        recorded = self.checkpoints.images()
+        if self._same_identity:
+            yield from known_images([*published, *recorded])
+        else:
+            yield from with_stale_images(known_images(recorded), known_images(published, stale=True))
+
+    def check_roots(self) -> None:
+        """Raise OutputError for roots that do not go with those that the output holds images of."""
+        settings, plan = self.settings, self.plan
+        held = {*plan.filled_roots, *(image.root for image in known_images(self.checkpoints.images()))}
+        if self.snapshot.identity not in (None, self.identity):
+            if settings.prune:
+                return  # the rows of other roots are dropped
+            check_other_roots(settings.roots, plan.filled_roots, settings.output)
+        single = {key.root for key in settings.walk.photographs}
+        check_nested([root for root in settings.roots if root not in single], held, settings.output)
 
     def say_why(self) -> None:
         """Say what makes everything be annotated anew, if something does."""
@@ -197,13 +226,14 @@ class AnnotationJob:
 
     def _publish(self) -> dict[str, int] | None:
         """Publish new tables, if anything in them has changed and nothing of them is still missing; their rows."""
+        self.checkpoints.compact()
         output, new = self.settings.output, self.checkpoints.images()
         csv = self.settings.csv or (output / "faces.csv").exists()
         csv_missing = self.settings.csv and not (output / "faces.csv").exists()
         if self._same_identity and not new and not self.plan.deleted and not csv_missing:
             say_nothing_new(self.plan)
             return None
-        if self._old_tables_stay(new):
+        if self._old_tables_stay():
             return None
         old = [Source(self.snapshot.images, self.snapshot.faces)] if self._same_identity else []
         columns = Columns(IMAGES, faces_schema(self.labels))
@@ -213,28 +243,34 @@ class AnnotationJob:
         self.checkpoints.clear(new)
         return count._asdict()
 
-    def _old_tables_stay(self, new: list[Path]) -> bool:
+    def _old_tables_stay(self) -> bool:
         """Whether images of tables that another model or detector has made are still to be annotated; if so, say it."""
-        plan = self.plan
-        missing = plan.stale.difference(dict(known_images(new)), plan.deleted)
-        if self.settings.prune:  # which also drops the rows of roots that are not named
-            here = {open_root(root).name for root in self.settings.roots}
-            missing = frozenset(key for key in missing if key.root in here)
-        if not missing and not (self.snapshot.identity and not self._same_identity and plan.left_over):
+        if self._same_identity or not self.snapshot.identity:
             return False
-        say = log.info if plan.left_over >= len(missing) else log.warning
+        plan = self.plan
+        missing = self._stale_images()
+        if not missing and not plan.left_over:
+            return False
+        say = log.info if plan.left_over >= missing else log.warning
         say(
             "the old tables stay, as another model or other detector settings made them and %d images of theirs are "
             "still to be annotated anew; what is done is kept. Those that --include, --exclude, --shard and --limit "
             "leave out, or that could not be seen, come with a run that sees them",
-            max(len(missing), plan.left_over),
+            max(missing, plan.left_over),
         )
         return True
 
+    def _stale_images(self) -> int:
+        """How many images have rows of another model or detector alone, those apart whose rows are to go."""
+        gone: set[tuple[str, ...]] = set(self.plan.deleted)
+        dropped: frozenset[str] = frozenset()
+        if self.settings.prune:  # which also drops the rows of roots that are not named
+            dropped = self.plan.filled_roots.difference(open_root(root).name for root in self.settings.roots)
+        return sum(1 for one in self._known() if one.stale and one.root not in dropped and one[:2] not in gone)
+
     def _check_count(self, rows: int) -> None:
         """Raise OutputError if the new table of images does not have a row for each image: nothing was cleared yet."""
-        known = self.plan.known
-        expected = len(known) + self._added - sum(key in known for key in self.plan.deleted)
+        expected = self.plan.rows_that_stay() + self._added
         if rows != expected:
             raise OutputError(
                 f"The new tables would have rows of {rows} images, and not of {expected}. Nothing was replaced or "
@@ -244,6 +280,9 @@ class AnnotationJob:
     def _write_pictures(self) -> None:
         settings = self.settings
         if settings.crops or settings.draw:
+            from jobs.annotation.pictures import write_missing_pictures  # and Pillow and pandas with it
+
+            self.report.show("writing the pictures")
             with self.report.stage("draw"):
                 folders = settings.crops, settings.draw
                 write_missing_pictures(
@@ -267,11 +306,9 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
     """
     with nullcontext() if dry_run and not settings.output.exists() else hold(settings.output):
         finish_publishing(settings.output)
+        settings = with_photographs(settings)
         job = AnnotationJob(settings, report)
-        if not settings.prune:
-            if job.snapshot.identity not in (None, job.identity):
-                check_other_roots(settings.roots, job.plan.filled_roots, settings.output)
-            check_nested(settings.roots, job.plan.filled_roots, settings.output)
+        job.check_roots()
         job.say_why()
         yield job
 

@@ -1,11 +1,12 @@
 """What an output holds beside what a run wants of it: another identity, roots within each other."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from batch.errors import OutputError
-from batch.roots import open_root
+from batch.roots import lies_within, open_root, same_place
 from batch.tables.schema import faces_schema
 from model.bundle import ModelCard
 from model.errors import ModelError
@@ -34,22 +35,28 @@ def _shown(value: object) -> str:
 
 
 def check_nested(roots: Iterable[Path | str], known: Iterable[str], output: Path) -> None:
-    """Raise OutputError for a root within one that the output holds, or around it: faces would count twice."""
+    """Raise OutputError for a root within one that the output holds, around it, or the same: faces would count twice.
+
+    One that it holds already may lie within another one, of which it then holds single photographs.
+    """
+    known = {*known}
     for root in map(open_root, roots):
-        for other in map(open_root, known):
-            around = other.place in root.place.parents
-            if type(root) is type(other) and (around or root.place in other.place.parents):
-                inner, outer = (root, other) if around else (other, root)
-                way_out = (
-                    f"annotate {outer.name} again, with --include '{inner.place.relative_to(outer.place)}/*' for that "
-                    "part alone"
-                    if around
-                    else f"move its tables away to annotate {outer.name} as a whole"
-                )
-                raise OutputError(
-                    f"{output} already holds images of {other.name}; {inner.name} lies within {outer.name}, and their "
-                    f"faces would count twice. Use another output (-o), or {way_out}."
-                )
+        for other in map(open_root, known - {root.name}):
+            if same_place(root, other):
+                relation, way_out = f"{root.name} is the same", "name it as before"
+            elif lies_within(root, other) and root.name not in known:
+                relation = f"{root.name} lies within it"
+                part = os.path.relpath(os.path.realpath(root.place), os.path.realpath(other.place))
+                way_out = f"annotate {other.name} again, with --include '{part}/*' for that part alone"
+            elif lies_within(other, root):
+                relation = f"that lies within {root.name}"
+                way_out = f"move its tables away to annotate {root.name} as a whole"
+            else:
+                continue
+            raise OutputError(
+                f"{output} already holds images of {other.name}; {relation}, and faces would count twice. Use another "
+                f"output (-o), or {way_out}."
+            )
 
 
 def check_labels(card: ModelCard) -> None:

@@ -32,14 +32,15 @@ def write_missing_pictures(
     if read_snapshot(output).identity != identity:
         return
     opened, labels = [open_root(root) for root in roots], tuple(identity["labels"])
-    parent, names = Path(os.path.commonpath([root.place for root in opened])), {root.name for root in opened}
+    parent = Path(os.path.commonpath([root.place for root in opened]))
+    walks = {root.name: walk.of_root(root.name) for root in opened}
     crops, draw = folders
     pictures: list[Pictures] = [
         *([CropFiles(crops, parent, labels)] if crops else []),
         *([DrawnCopies(draw, parent, labels)] if draw else []),
     ]
     known = annotated_images(output, labels)
-    asked = (one for one in known if one.key.root in names and walk.wants(one.key.path))
+    asked = (one for one in known if one.key.root in walks and walks[one.key.root].wants(one.key.path))
     said = time.monotonic()
     for done, _ in enumerate(write_pictures(pictures, asked, jobs), 1):
         if time.monotonic() - said >= LOG_EVERY_SECONDS:

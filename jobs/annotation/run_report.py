@@ -70,6 +70,10 @@ class RunReport:
         finally:
             self.seconds[name] += time.monotonic() - begun
 
+    def show(self, doing: str) -> None:
+        """Show what is being done now, where a person looks."""
+        self._progress.update(self._done, self._total, doing)
+
     def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Result]]) -> Iterator[Result]:
         """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
         due = 0
@@ -80,6 +84,7 @@ class RunReport:
                 if not due:  # a run with nothing new lists the images once
                     threading.Thread(target=self._count, args=(plan,), daemon=True).start()
                 due += 1
+                self._show_start(due)
                 yield found
 
         for read, outcome in enumerate(work(counted()), 1):
@@ -87,6 +92,11 @@ class RunReport:
             said = f"{self._read_rate:.1f} images/s, {self.emotions.total()} faces{self._left()}"
             self._progress.update(self._done, self._total, said)
             yield outcome
+
+    def _show_start(self, due: int) -> None:
+        """Show how far it has come before the first image is done; the workers start once they have been given one."""
+        if not self._read_rate and due <= 2:
+            self.show("loading the networks" if due == 1 else "working on the first images")
 
     def _left(self) -> str:
         """The time that is left, once it is known how many images there are."""
@@ -133,7 +143,7 @@ class RunReport:
         }
 
     def log_summary(self) -> None:
-        """Say what was done: images by status, faces by emotion, seconds by stage."""
+        """Say what was done: images by status, faces by emotion; seconds by stage to who wants to know more."""
         statuses = ", ".join(f"{self.statuses[s]} {s}" for s in Status if self.statuses[s])
         seconds = time.monotonic() - self.started
         fields = {"images": self.images, "faces": self.emotions.total(), "statuses": dict(self.statuses)}

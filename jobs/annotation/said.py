@@ -1,9 +1,11 @@
 """What a run says of its plan: what there is to do, what goes, what is kept, and why there is nothing."""
 
 import logging
+from dataclasses import replace
 
 from batch.plan import Plan
 from batch.roots import open_root
+from batch.roots.walk import WalkSettings
 
 log = logging.getLogger("annotate.job")
 
@@ -26,20 +28,40 @@ def say_what_there_is(plan: Plan) -> None:
     """Say what a run would do, of a plan that has been walked through."""
     log.info("dry run: %d images found, %d new, %d changed or to do again", plan.found, plan.new, plan.changed)
     log.info("dry run: %d deleted, %d left for later by --limit", len(plan.deleted), plan.left_over)
+    if not plan.found:
+        say_none_found(plan)
     say_what_goes(plan)
 
 
 def say_nothing_new(plan: Plan) -> None:
-    """Say that all images are known, or why none is found."""
-    walk, found = plan.walk, plan.found
+    """Say that all images are known, if there are any."""
+    if plan.found:
+        fields = {"images": 0, "known": plan.found}
+        log.info("nothing new: %d images are all known", plan.found, extra={"fields": fields})
+
+
+def say_none_found(plan: Plan) -> None:
+    """Say why there is no image to be annotated: none is there, or the patterns let none through."""
+    walk = plan.walk
     roots = ", ".join(open_root(root).name for root in plan.roots)
-    if found:
-        log.info("nothing new: %d images are all known", found, extra={"fields": {"images": 0, "known": found}})
-    elif walk.include or walk.exclude:
-        log.warning(
-            "no image below %s is let through by --include and --exclude. A pattern matches a whole path below the "
-            "root, a name, or a folder; it minds case",
-            roots,
-        )
-    else:
+    if not (walk.include or walk.exclude):
         log.warning("no image found below %s", roots)
+        return
+    other = _but_for_case(plan)
+    log.warning(
+        "no image below %s is let through by --include and --exclude. A pattern matches a whole path below the root, a "
+        "name, or a folder; it minds case%s",
+        *(roots, f", but for which {other} would be let through" if other else ""),
+    )
+
+
+def _but_for_case(plan: Plan) -> str | None:
+    """The first image that the patterns would let through if they did not mind case."""
+    walk = plan.walk
+    lower = WalkSettings(*(tuple(map(str.lower, patterns)) for patterns in (walk.include, walk.exclude)))
+    everything = replace(walk, include=(), exclude=())
+    for root in map(open_root, plan.roots):
+        for found in root.images(everything.of_root(root.name)):
+            if lower.wants(found.key.path.lower()):
+                return found.key.path
+    return None

@@ -13,6 +13,8 @@ class AnnotationSettings:
     """Everything that a run of ``annotate`` is told. Roots are absolute paths, or as the output writes them."""
 
     roots: tuple[Path | str, ...]
+    photographs: tuple[str, ...] = ()
+    """Single ones, as ``roots`` are written; ``jobs.annotation.photographs`` finds the roots that they are of."""
     output: Path = Path("annotations")
     csv: bool = False
     jobs: int = 1

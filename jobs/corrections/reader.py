@@ -1,13 +1,14 @@
 """Corrections of any form, read as the table of boxes that training takes."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from batch.tables.files import write_durably
+from batch.tables.files import write_durably, writing
 from jobs.corrections.coco import Row, is_coco, rows_of_coco
 from jobs.corrections.label_studio import is_label_studio, rows_of_label_studio
 from jobs.corrections.photographs import Photographs, read_json
@@ -19,20 +20,31 @@ log = logging.getLogger("annotate.train")
 _COLUMNS = ["path", "label", "x", "y", "width", "height"]
 
 
-def as_tables(sources: Iterable[Path], annotations: Path | None, model: Path) -> tuple[Path, ...]:
-    """The same data, with a table beside ``model``, NAME.SOURCE.parquet, in the place of each file of corrections.
+def as_tables(sources: Iterable[Path], annotations: Path | None, folder: Path, prefix: str = "") -> tuple[Path, ...]:
+    """The same data, with a table ``folder``/PREFIXsource.parquet in the place of each file of corrections.
 
-    It keeps what was trained on, when the tables that were corrected have changed. Raises DataError or OutputError.
+    It keeps what was learned, or measured by, when the tables that were corrected have changed. Raises DataError or
+    OutputError.
     """
-    return tuple(_as_table(source, annotations, model) if are_corrections(source) else source for source in sources)
+    tables: list[Path] = []
+    names = Counter[str]()
+    for source in sources:
+        if are_corrections(source):
+            name = source.name.split(".")[0]
+            names[name] += 1
+            number = f"-{names[name]}" if names[name] > 1 else ""
+            tables.append(folder / f"{prefix}{name}{number}.parquet")
+            _write_table(read_corrections(source, annotations).assign(source=name), source, tables[-1])
+        else:
+            tables.append(source)
+    return tuple(tables)
 
 
-def _as_table(source: Path, annotations: Path | None, model: Path) -> Path:
-    table = read_corrections(source, annotations).assign(source=source.name.split(".")[0])
-    written = model.with_name(f"{model.stem}.{source.name.split('.')[0]}.parquet")
-    write_durably(written, partial(table.to_parquet, index=False))
+def _write_table(table: pd.DataFrame, source: Path, file: Path) -> None:
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(file, partial(table.to_parquet, index=False))
     log.info("%s: %d labelled faces in %d photographs", source, len(table), table["path"].nunique())
-    return written
 
 
 def are_corrections(source: Path) -> bool:

@@ -1,0 +1,48 @@
+"""Single photographs as roots: each an image of a folder, with the same row by whichever way it comes."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from batch.names import from_text, to_text
+from batch.outcome import Key
+from batch.roots import open_root
+from batch.roots.folder import Folder
+from batch.roots.root import is_hidden
+from batch.tables.snapshot import known_images, read_snapshot
+from jobs.annotation.settings import AnnotationSettings
+
+
+def with_photographs(settings: AnnotationSettings) -> AnnotationSettings:
+    """The settings with each single photograph below a root, of which nothing else is taken in.
+
+    That is a root that is named as well, and then the photograph comes with it anyhow; else the innermost one that the
+    output holds images of; else the outermost folder of a photograph that is named. Raises OutputError.
+    """
+    if not settings.photographs:
+        return settings
+    snapshot = read_snapshot(settings.output)
+    known = {key.root for key, _ in known_images([snapshot.images] if snapshot.identity else [])}
+    photographs = [Path(from_text(photograph)) for photograph in settings.photographs]
+    named, held = _folders(settings.roots), sorted(_folders(known), key=_depth, reverse=True)
+    own = sorted({photograph.parent for photograph in photographs}, key=_depth)
+    keys = set()
+    for photograph in photographs:
+        if not any(_shows(folder, photograph) for folder in named):
+            folder = next(folder for folder in (*held, *own) if _shows(folder, photograph))
+            keys.add(Key(to_text(str(folder)), to_text(photograph.relative_to(folder).as_posix())))
+    roots = {*map(str, settings.roots), *(key.root for key in keys)}
+    return replace(settings, roots=tuple(sorted(roots)), walk=replace(settings.walk, photographs=frozenset(keys)))
+
+
+def _folders(roots: Iterable[Path | str]) -> list[Path]:
+    return [root.path for root in map(open_root, roots) if isinstance(root, Folder)]
+
+
+def _depth(folder: Path) -> int:
+    return len(folder.parts)
+
+
+def _shows(folder: Path, photograph: Path) -> bool:
+    """Whether a walk through the folder comes to the photograph."""
+    return folder in photograph.parents and not is_hidden(photograph.relative_to(folder).as_posix())
