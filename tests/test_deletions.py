@@ -282,7 +282,7 @@ def test_a_disk_that_cannot_be_looked_at(library: Path, output: Path, monkeypatc
     """An image without a suffix whose first bytes cannot be read now is not deleted."""
     shutil.copy(library / "0.png", library / "scan")
     annotate_here(library, output)
-    monkeypatch.setattr(walking, "_holds_image", lambda _: False)
+    monkeypatch.setattr(walking, "holds_image", lambda _: False)
     save(library / "new.png", 9)
     annotate_here(library, output)
     assert "scan" in known(output)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import Run, noise, tables
 
-from batch.errors import OutputError
+from batch.errors import OutputError, RootError
 from batch.roots.walk import Walk, WalkSettings
 from batch.tables.snapshot import read_annotations
 from jobs.annotation.job import annotation_job
@@ -113,6 +113,8 @@ def test_one_root_by_two_names(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"link lies within|2024 lies within .*link"):
         root_names([folder / "2024", link])
     assert annotated(tmp_path / "out", folder).images == 4
+    with pytest.raises(RootError, match="No such root"):
+        annotated(tmp_path / "out", folder / "nothing.jpg")
     with pytest.raises(OutputError, match="link is the same, and faces would count twice"):
         annotated(tmp_path / "out", link)
     with pytest.raises(OutputError, match=r"2024 lies within it.*--include '2024/"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from batch.errors import OutputError
 from batch.roots import lies_within, open_root, same_place
+from batch.roots.folder import Folder
 from batch.tables.schema import faces_schema
 from model.bundle import ModelCard
 from model.errors import ModelError
@@ -41,6 +42,8 @@ def check_nested(roots: Iterable[Path | str], known: Iterable[str], output: Path
     """
     known = {*known}
     for root in map(open_root, roots):
+        if isinstance(root, Folder) and not root.path.exists():
+            continue  # which is told by itself
         for other in map(open_root, known - {root.name}):
             if same_place(root, other):
                 relation, way_out = f"{root.name} is the same", "name it as before"

@@ -58,7 +58,7 @@ def say_none_found(plan: Plan) -> None:
 def _but_for_case(plan: Plan) -> str | None:
     """The first image that the patterns would let through if they did not mind case."""
     walk = plan.walk
-    lower = WalkSettings(*(tuple(map(str.lower, patterns)) for patterns in (walk.include, walk.exclude)))
+    lower = WalkSettings(tuple(map(str.lower, walk.include)), tuple(map(str.lower, walk.exclude)))
     everything = replace(walk, include=(), exclude=())
     for root in map(open_root, plan.roots):
         for found in root.images(everything.of_root(root.name)):

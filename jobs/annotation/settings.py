@@ -13,8 +13,6 @@ class AnnotationSettings:
     """Everything that a run of ``annotate`` is told. Roots are absolute paths, or as the output writes them."""
 
     roots: tuple[Path | str, ...]
-    photographs: tuple[str, ...] = ()
-    """Single ones, as ``roots`` are written; ``jobs.annotation.photographs`` finds the roots that they are of."""
     output: Path = Path("annotations")
     csv: bool = False
     jobs: int = 1
@@ -25,6 +23,8 @@ class AnnotationSettings:
     without_neutral: bool = False
     worker: WorkerSettings = WorkerSettings(DetectorSettings(glance=GLANCE_MODEL))
     walk: WalkSettings = WalkSettings()
+    photographs: tuple[str, ...] = ()
+    """Single ones, as ``roots`` are written; ``jobs.annotation.photographs`` finds the roots that they are of."""
     cluster: str | None = None
     """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
     limit: int | None = None
