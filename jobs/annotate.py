@@ -19,11 +19,12 @@ from jobs.log import LogFormat, show_version, silence_native_libraries, start_lo
 from jobs.notebook import annotate
 from jobs.option_values import UsageError
 from jobs.options import DETECTOR_VARIABLE, LEAST, annotation_settings
+from jobs.program import Program
 
 __all__ = ["annotate", "app"]
 
 log = logging.getLogger("annotate.job")
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = Program()
 
 _ROOT_HELP = (
     "Folders of photographs, at any depth; single photographs; .zip, .tar and .tar.gz files; s3://, gs:// and az:// "

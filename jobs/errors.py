@@ -1,6 +1,8 @@
 """Which error ends a command with which exit code."""
 
+import errno
 import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -17,10 +19,11 @@ from batch.errors import (
     UnreadError,
     WorkersError,
 )
+from batch.faults import MAY_HEAL
 from jobs.log import say_end
 from model.errors import DataError, DeviceError, ModelError, TrainingError
 
-FAILED_IMAGES, HELD, CANNOT_GO_ON, INTERRUPTED, TERMINATED = 3, 4, 5, 130, 143
+FAILED_IMAGES, HELD, CANNOT_GO_ON, INTERRUPTED = 3, 4, 5, 130
 _EXIT_CODES: dict[type[Exception], int] = {
     OutputHeld: HELD,
     **dict.fromkeys(
@@ -42,12 +45,25 @@ _EXIT_CODES: dict[type[Exception], int] = {
 }
 
 
+_ENDS = {
+    name: said
+    for name, said in (("SIGTERM", "terminated"), ("SIGHUP", "hung up"), ("SIGQUIT", "quit"))
+    if hasattr(signal, name)  # Windows has one of them
+}
+_REFUSED = MAY_HEAL | {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""What is a disk's or the machine's fault, wherever it comes up."""
+
+
 class Terminated(BaseException):
-    """SIGTERM has come."""
+    """SIGTERM has come, or another signal that ends a run."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.said, self.exit_code = _ENDS[name], 128 + signal.Signals[name]
 
 
-def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    raise Terminated(signal.Signals(number).name)
 
 
 @contextmanager
@@ -56,7 +72,9 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
 
     ``kept`` tells a person who stopped the command what became of the work.
     """
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    for name in _ENDS:
+        if signal.getsignal(signal.Signals[name]) is not signal.SIG_IGN:  # as nohup asks for
+            signal.signal(signal.Signals[name], _on_signal)
     try:
         yield
     except tuple(_EXIT_CODES) as error:
@@ -66,5 +84,19 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
         say_end(f"interrupted: {kept}", INTERRUPTED)
         raise typer.Exit(INTERRUPTED) from error
     except Terminated as error:
-        say_end(f"terminated: {kept}", TERMINATED)
-        raise typer.Exit(TERMINATED) from error
+        say_end(f"{error.said}: {kept}", error.exit_code)
+        raise typer.Exit(error.exit_code) from error
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno not in _REFUSED:
+            raise
+        say_end(f"error: {_refusal(error)} What was done is kept.", CANNOT_GO_ON)
+        raise typer.Exit(CANNOT_GO_ON) from error
+
+
+def _refusal(error: OSError | MemoryError) -> str:
+    """What the system has refused, and where it was asked, should that be a defect of ours."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    asked = f"(in {place.name}, line {place.lineno} of {place.filename})"
+    if isinstance(error, MemoryError):
+        return f"There is too little memory {asked}."
+    return f"The system refuses {error.filename or 'something'}: {error.strerror} {asked}."

@@ -13,6 +13,7 @@ from jobs.corrections import ANNOTATIONS_HELP, FILES_HELP
 from jobs.devices import Device
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
+from jobs.program import Program
 
 if TYPE_CHECKING:
     from model.bundle import ModelCard
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from model.evaluation.predictions import Predictions
 
 log = logging.getLogger("annotate.evaluate")
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = Program()
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders, fer2013.csv, or a table of path and label, with or without x, y, "

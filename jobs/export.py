@@ -11,13 +11,14 @@ import typer
 
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, start_logging
+from jobs.program import Program
 
 if TYPE_CHECKING:
     from jobs.exports.records import AnnotatedTables
 
 log = logging.getLogger("annotate.export")
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = Program()
 
 
 class Format(StrEnum):

@@ -13,6 +13,8 @@ from typing import TextIO
 
 import typer
 
+from jobs.program import enduring
+
 
 class LogFormat(StrEnum):
     """The form of a log line."""
@@ -104,7 +106,7 @@ def silence_native_libraries() -> None:
     processes inherit this.
     """
     sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    sys.stderr = enduring(2)
     _lead_nowhere(2)
 
 

@@ -8,8 +8,9 @@ import typer
 from batch.tables.files import write_durably
 from jobs.errors import exit_codes
 from jobs.log import show_version
+from jobs.program import Program
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = Program()
 
 
 @app.command()

@@ -12,9 +12,10 @@ from jobs.corrections import ANNOTATIONS_HELP, FILES_HELP
 from jobs.devices import Device
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
+from jobs.program import Program
 
 log = logging.getLogger("annotate.train")
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = Program(no_args_is_help=True)
 
 _DATA_HELP = (
     "Labelled face crops: a folder of class folders (with or without train, val and test above them), fer2013.csv "

@@ -369,3 +369,17 @@ def test_random_damage_is_a_root_error_or_rows(kind: str, tmp_path: Path) -> Non
             continue
         rows += len(annotate_chunk(found, WORKER))
     assert refused and (rows or kind == "tar.gz")  # of which one bit is enough
+
+
+def test_names_are_utf_8_if_they_are_so(tmp_path: Path) -> None:
+    """Debian's zip writes UTF-8 without saying so; what is no UTF-8 is code page 437, as ever."""
+    archive = tmp_path / "names.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("AAAAAA.jpg", b"1")
+        packed.writestr("B.jpg", b"2")
+        packed.writestr("é.jpg", b"3")  # of which Python says that it is UTF-8
+    raw = archive.read_bytes().replace(b"AAAAAA", "üöß".encode()).replace(b"B.jpg", "ü.jpg".encode("cp437"))
+    archive.write_bytes(raw)
+    members = ZipMembers(archive)
+    assert {*members.paths} == {"üöß.jpg", "ü.jpg", "é.jpg"}
+    assert [members.read(path) for path in ("üöß.jpg", "ü.jpg", "é.jpg")] == [b"1", b"2", b"3"]

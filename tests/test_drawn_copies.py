@@ -9,10 +9,11 @@ from conftest import Run, annotate_here, astronaut, tables
 from PIL import Image, ImageChops
 
 from batch.images.decode import read_picture
-from batch.outcome import Box
-from batch.pictures.drawn_copies import _measured, draw_faces
+from batch.outcome import Box, Key
+from batch.pictures.drawn_copies import DrawnCopies, _measured, draw_faces
 from batch.pictures.labels import Area, Label, place_labels
 from batch.pictures.palette import colour_of, ink_on
+from batch.tables.files import write_picture
 
 
 def test_every_readable_photograph_has_a_copy(photos: Path, tmp_path: Path) -> None:
@@ -154,3 +155,22 @@ def test_names_that_are_too_long_cost_their_pictures_alone(tmp_path: Path, caplo
     assert {file.name for file in (tmp_path / "drawn").rglob("*.*g")} == {longest, "short.jpg"}
     assert len(list((tmp_path / "crops").rglob("*.jpg.0.png"))) == 3
     assert caplog.text.count("too long") == 1
+
+
+def test_a_name_that_others_have_costs_no_more_than_the_picture(tmp_path: Path) -> None:
+    """Where a folder lies under a picture's name, or a file under its folder's, the picture alone is left out."""
+    (tmp_path / "a.jpg").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    for name in ("a.jpg", "file/b.jpg", "c.jpg"):
+        write_picture(tmp_path / name, lambda file: file.write(b"x"))
+    assert (tmp_path / "a.jpg").is_dir()
+    assert (tmp_path / "c.jpg").read_bytes() == b"x"
+
+
+def test_no_two_photographs_have_one_copy(tmp_path: Path) -> None:
+    """A GIF's copy is a PNG, and a PNG beside it with that name has another."""
+    copies = DrawnCopies(tmp_path / "drawn", tmp_path, ("joy",))
+    names = ["x.jpg", "x.png", "x.gif", "x.gif.png", "x.gif.png.png", "x.jpg.png", "x.PNG.png", "scan.bmp"]
+    drawn = [copies._file(Key(str(tmp_path), name)).name for name in names]
+    assert drawn[:3] == ["x.jpg", "x.png", "x.gif.png"]
+    assert len({*drawn}) == len(names)

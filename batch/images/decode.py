@@ -14,6 +14,8 @@ from batch.errors import RootError
 from batch.faults import TransientError, may_heal
 from batch.images.exif import orientation_and_moment
 from batch.images.formats import RAW_SUFFIXES
+from batch.images.levels import eight_bits
+from batch.images.limits import check_memory, check_metadata
 from batch.images.raw import READS_RAW, open_raw
 from batch.outcome import VANISHED, ImageError, Status
 from batch.roots.root import ImageSource
@@ -154,6 +156,7 @@ def _opened(file: ImageSource) -> Iterator[tuple[Image.Image, tuple[int, int] | 
             with image:
                 yield image, size
         else:
+            check_metadata(stream)
             with Image.open(stream) as image:
                 yield image, None
 
@@ -175,6 +178,7 @@ def _explained(file: ImageSource) -> Iterator[None]:
         if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
             raise ImageError(Status.TOO_LARGE, "not enough memory to decode it") from error
         _check_readable(file)
+        check_memory(file, _ONLY_HEADER)
         raise ImageError(Status.UNREADABLE, _reason(file, error)) from error
 
 
@@ -210,7 +214,7 @@ def _gray(image: Image.Image) -> np.ndarray:
     if image.mode == "L" and "transparency" not in image.info:
         return np.asarray(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _eight_bits(np.asarray(image))
+        return eight_bits(image)
     if image.mode == "LAB":
         return np.asarray(image.getchannel(0))
     return np.asarray(_flat(image).convert("L"))
@@ -222,17 +226,6 @@ def _flat(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image.convert("RGB" if image.mode in ("HSV", "RGBX") else image.mode)
-
-
-def _eight_bits(levels: np.ndarray) -> np.ndarray:
-    """Scale deep gray levels to 0-255: integers by the number of bits in use, floating point from its range."""
-    if levels.dtype.kind == "f":
-        levels = np.nan_to_num(levels.astype("float64"), posinf=0, neginf=0)
-        low, high = levels.min(), levels.max()
-        return np.asarray((levels - low) * (255 / (high - low) if high > low else 0), np.uint8)
-    levels = np.maximum(levels.astype(np.int64), 0)
-    bits = max(8, int(levels.max()).bit_length())
-    return np.asarray(levels >> (bits - 8), np.uint8)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

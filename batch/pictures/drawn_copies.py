@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from batch.faults import TransientError
 from batch.images.decode import read_picture
+from batch.images.formats import has_image_suffix
 from batch.outcome import ImageError, Key
 from batch.pictures.annotated import AnnotatedFace, AnnotatedImage
 from batch.pictures.labels import Label, PlacedLabel, place_labels
@@ -48,11 +49,20 @@ class DrawnCopies:
 
     def _file(self, key: Key) -> Path:
         file = self._folder / picture_place(key).relative_to(self._parent)
-        return file if file.suffix.lower() in _WRITTEN_AS else file.with_name(f"{file.name}.png")
+        return file.with_name(f"{file.name}.png") if _gets_png(file.name) else file
 
     def _label(self, face: AnnotatedFace) -> Label:
         text = f"{self._labels[face.label]} {100 * face.confidence:.0f} %"
         return Label(face.box, text, colour_of(face.label))
+
+
+def _gets_png(name: str) -> bool:
+    """Whether ``.png`` is put behind a name: behind ``x.gif``, and so behind ``x.gif.png``, whose copy it would be."""
+    while name.lower().endswith(".png"):
+        name = name[: -len(".png")]
+        if not has_image_suffix(name):
+            return False
+    return Path(name).suffix.lower() not in _WRITTEN_AS
 
 
 def draw_faces(picture: Image.Image, labels: list[Label]) -> Image.Image:

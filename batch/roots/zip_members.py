@@ -10,6 +10,7 @@ from batch.outcome import ImageError, Status
 from batch.roots.members import int64, member_path, whole
 from batch.roots.root import check_size
 
+_SAYS_UTF_8 = 0x800
 _PIECE = 4096
 """bzip2 and LZMA are decompressed a piece at a time, whatever comes of it; of that many bytes at most some 100 MB."""
 
@@ -19,7 +20,7 @@ class ZipMembers:
 
     def __init__(self, file: Path) -> None:
         self._zip = zipfile.ZipFile(file)
-        entries = ((member_path(info.filename), info) for info in self._zip.infolist() if _is_file(info))
+        entries = ((member_path(_name(info)), info) for info in self._zip.infolist() if _is_file(info))
         self._entries = {path: info for path, info in entries if path}
 
     @property
@@ -54,6 +55,16 @@ class ZipMembers:
             raise ImageError(Status.UNREADABLE, "encrypted: unpack the archive with its password")
         with self._zip.open(info) as stream:
             return whole(stream, _PIECE)
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """A member's name: UTF-8 if it says so, or is so without saying it, as Debian's zip writes; else code page 437."""
+    if info.flag_bits & _SAYS_UTF_8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _is_file(info: zipfile.ZipInfo) -> bool:

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.outcome import Outcome
-from batch.tables.files import flush, reading, replacing, write_durably, writing
+from batch.tables.files import flush, reading, regular_file, replacing, write_durably, writing
 from batch.tables.merge import SMALL, Source, belong_together, merge
+from batch.tables.parquet import WRITTEN, opened_table
 from batch.tables.rows import Columns, Rows, write_rows
 from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows, metadata
 
@@ -30,7 +31,8 @@ TOGETHER = 64
 
 _IMAGES, _FACES = ".images.parquet", ".faces.parquet"
 _DAMAGED = ".damaged"
-_NUMBERS = re.compile(r"(\d+)(?:-(\d+))?\.")
+_NUMBERS = re.compile(r"(\d+)(?:-(\d+))?\.(?:images|faces)\.parquet")
+"""What else lies in the folder (a file manager's files, copies of copies, folders) is left alone."""
 
 
 class _State(Enum):
@@ -133,8 +135,9 @@ class Checkpoints:
                 file.unlink(missing_ok=True)
             for name in self._names():
                 file = self._folder / name
-                half = name.endswith(_FACES) and not file.with_name(name.replace(_FACES, _IMAGES)).exists()
-                if half or name.endswith(".unfinished"):
+                numbered = name.endswith(_FACES) and _NUMBERS.fullmatch(name)
+                half = numbered and not file.with_name(name.replace(_FACES, _IMAGES)).exists()
+                if (half or name.endswith(".unfinished")) and not file.is_dir():
                     file.unlink(missing_ok=True)
             self._written = {}
             if self._folder.exists() and not self._names():
@@ -147,8 +150,8 @@ class Checkpoints:
 
     def _pairs(self, foreign: bool = True) -> list[Path]:
         """The tables of images of all pairs, oldest first; of several with the same first number the largest first."""
-        names = (name for name in self._names() if name.endswith(_IMAGES) and _NUMBERS.match(name))
-        pairs = sorted((self._folder / name for name in names), key=_order)
+        names = (name for name in self._names() if name.endswith(_IMAGES) and _NUMBERS.fullmatch(name))
+        pairs = sorted((images for name in names if (images := self._folder / name).is_file()), key=_order)
         return pairs if foreign else [pair for pair in pairs if self._state(pair) is not _State.FOREIGN]
 
     def _ours(self) -> Iterator[Path]:
@@ -213,7 +216,7 @@ class Checkpoints:
 
     def _write(self, file: Path, table: pa.Table) -> None:
         table = table.replace_schema_metadata(metadata(self._identity))
-        write_durably(file, lambda opened: pq.write_table(table, opened))
+        write_durably(file, lambda opened: pq.write_table(table, opened, **WRITTEN))
 
 
 def faces_of(images: Path) -> Path:
@@ -252,8 +255,8 @@ def _content(file: Path) -> _Content | None:
     rows = faces = 0
     batches: list[pa.RecordBatch] = []
     try:
-        with reading(file), _damage_apart(), file.open("rb") as opened:
-            table = pq.ParquetFile(opened)
+        with reading(file), _damage_apart(), regular_file(file) as opened:
+            table = opened_table(opened)
             made_by = (table.schema_arrow.metadata or {}).get(b"identity")
             for batch in table.iter_batches(2**14, use_threads=False):
                 rows += len(batch)

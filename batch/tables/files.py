@@ -1,8 +1,10 @@
 """Write files so that a reader, or a power cut, never meets half of one."""
 
 import errno
+import io
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +15,25 @@ from batch.errors import OutputError
 log = logging.getLogger("annotate.files")
 
 
+_SPACE = "Make space; the next run goes on from here."
+_OTHER_KIND = "Something of another kind lies there: move it away."
+_FIXES = {
+    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), _SPACE),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP), _OTHER_KIND),
+    errno.EROFS: "Mount the disk so that it can be written; if it became so by itself, check it.",
+    errno.EIO: "Check the disk; what is done is kept, and the next run goes on from here.",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit on open files (ulimit -n)."),
+}
+
+
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
     """Turn the errors that a full or read-only disk raises into OutputError."""
     try:
         yield
     except OSError as error:
-        fix = "Make space; the next run goes on from here." if error.errno == errno.ENOSPC else "Check the folder."
-        raise OutputError(f"Cannot write {place}: {error.strerror or error}. {fix}") from error
+        fix = _FIXES.get(error.errno or 0, "Check the folder.")
+        raise OutputError(f"Cannot write {_told(error, place)} {fix}") from error
 
 
 @contextmanager
@@ -31,8 +44,27 @@ def reading(place: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        fix = "Nothing of it was deleted; the next run goes on from here."
-        raise OutputError(f"Cannot read {place}: {error.strerror or error}. {fix}") from error
+        fix = _FIXES.get(error.errno or 0, "Nothing of it was deleted; the next run goes on from here.")
+        raise OutputError(f"Cannot read {_told(error, place)} {fix}") from error
+
+
+def _told(error: OSError, place: Path) -> str:
+    """Where it happened, the file below ``place`` if that is known, and what."""
+    where = error.filename2 or error.filename
+    return f"{where if isinstance(where, (str, Path)) else place}: {error.strerror or error}."
+
+
+def regular_file(path: Path) -> BinaryIO:
+    """A file to read. Raises OSError, also for a pipe, which would be waited for for ever, and for a device."""
+    file = io.FileIO(path, opener=_at_once)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "a pipe or a device, and no file", str(path))
+    return io.BufferedReader(file)
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
@@ -66,10 +98,14 @@ def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
         flush(path.parent)
 
 
+_NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
+
+
 def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` write a temporary file and put it in the place of ``path``, in a folder made for it.
 
-    A picture that cannot have this name is left out, with a warning: names in archives are as long as they like.
+    A picture that cannot have this name is left out, with a warning: names in archives are as long as they like, and
+    one may be that of a folder of others.
     """
     try:
         with writing(path):
@@ -77,9 +113,9 @@ def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
             with replacing(path) as file:
                 write(file)
     except OutputError as error:
-        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG):
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SUCH_NAME):
             raise
-        log.warning("no picture, as its name would be too long: %s", path)
+        log.warning("no picture %s: %s", path, error.__cause__.strerror)
 
 
 def flush(path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,9 +37,11 @@ def hold(output: Path) -> Iterator[None]:
             with new_file(holder) as file:
                 file.write(json.dumps(us).encode())
         yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
+    finally:  # what has ended the run says more than what is wrong here: the process' end lets go as well
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            lock.release()
 
 
 def _describe(holder: Path) -> str:

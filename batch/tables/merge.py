@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from batch.errors import OutputError
 from batch.outcome import Key
+from batch.tables.parquet import opened_table
 from batch.tables.rows import SEPARATOR, Columns, Rows, joined
 
 _AT_ONCE = 2**16
@@ -50,7 +51,7 @@ def merge(sources: Sequence[Source | Rows], columns: Columns, dropped: Iterable[
 
 def distinct(path: Path, column: pa.Field) -> set[str]:
     """The different texts in a column of a table that has few; raises OutputError."""
-    file = _read(path, lambda path: pq.ParquetFile(path, read_dictionary=[column.name]))
+    file = _read(path, lambda path: opened_table(path, read_dictionary=[column.name]))
     batches = _tables(path, file, pa.schema([column.with_type(pa.dictionary(pa.int32(), pa.string()))]), _PIECE)
     return {text for batch in batches for text in batch[column.name].unique().to_pylist()}
 
@@ -106,7 +107,7 @@ def _opened(sources: Sequence[Source | Rows], columns: Columns) -> list[Iterator
     room = 0
     for source in sources:
         if isinstance(source, Source):
-            file = _read(source.images, pq.ParquetFile)
+            file = _read(source.images, opened_table)
             if file.metadata.num_rows > SMALL:
                 opened.append((source, file))
                 room = 0
@@ -166,7 +167,7 @@ class _Faces:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
-        self._tables = _tables(path, _read(path, pq.ParquetFile), schema, _PIECE)
+        self._tables = _tables(path, _read(path, opened_table), schema, _PIECE)
         self._rest = schema.empty_table()
 
     def take(self, images: pa.Table) -> pa.Table:
@@ -202,4 +203,6 @@ def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(path)
     except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"{path} cannot be read: {error}. Nothing was deleted; the next run sees to it.") from error
+        told = " ".join(str(error).split())
+        fix = "Nothing was deleted; the next run sees to it." if getattr(error, "errno", None) else _RESTORE
+        raise OutputError(f"{path} cannot be read: {told}. {fix}") from error

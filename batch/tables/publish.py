@@ -1,17 +1,19 @@
 """Write snapshot and checkpoints as new tables and put them in the place of the old ones."""
 
-import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from batch.tables.files import flush, new_file, write_durably, writing
+from batch.tables.files import flush, new_file, writing
+from batch.tables.journal import JOURNAL, DamagedJournal, promise, promised, unfinished
 from batch.tables.rows import Columns, Count, Rows, write_rows
 from batch.tables.schema import IMAGES, faces_schema, metadata
-from batch.tables.snapshot import FACES_FILE, IMAGES_FILE
+from batch.tables.snapshot import FACES_FILE, IMAGES_FILE, make_a_pair
 
-_JOURNAL = ".publishing.json"
+log = logging.getLogger("annotate.publish")
+
 _CSV = ("images.csv", "faces.csv")
 
 
@@ -34,14 +36,14 @@ def publish(
     names = [FACES_FILE, IMAGES_FILE, *(reversed(_CSV) if csv else ())]
     with writing(output):
         with ExitStack() as opened:
-            files = {name: opened.enter_context(new_file(output / _new(name))) for name in names}
+            files = {name: opened.enter_context(new_file(unfinished(output, name))) for name in names}
             if csv:
                 parts = _written_as_csv(parts, columns, [files[name] for name in _CSV])
             count = write_rows(parts, columns, facts, files[IMAGES_FILE], files[FACES_FILE], "zstd")
         check(count.images)
         for name in names:
-            flush(output / _new(name))
-    write_durably(output / _JOURNAL, lambda file: file.write(json.dumps(names).encode()))
+            flush(unfinished(output, name))
+    promise(output, names)
     finish_publishing(output)
     return count
 
@@ -60,19 +62,27 @@ def _written_as_csv(parts: Iterable[Rows], columns: Columns, files: list[BinaryI
 
 def finish_publishing(output: Path) -> None:
     """Finish a publication that a kill interrupted, and remove what one left that had not come so far."""
-    journal = output / _JOURNAL
     if not output.exists():
         return
     with writing(output):
-        names = json.loads(journal.read_text("utf-8")) if journal.exists() else []
-        for name in names:
-            if (output / _new(name)).exists():
-                (output / _new(name)).replace(output / name)
+        for name in _promised(output):
+            unfinished(output, name).replace(output / name)
         flush(output)
-        journal.unlink(missing_ok=True)
-        for leftover in output.glob(_new("*")):
+        (output / JOURNAL).unlink(missing_ok=True)
+        for leftover in output.glob(unfinished(output, "*").name):
             leftover.unlink()
 
 
-def _new(name: str) -> str:
-    return f".{name}.new"
+def _promised(output: Path) -> list[str]:
+    """Which files are to be put in their places; if the journal does not tell, those that make whole tables."""
+    try:
+        return promised(output)
+    except DamagedJournal:
+        names = [name for name in (FACES_FILE, IMAGES_FILE, *_CSV) if unfinished(output, name).exists()]
+        places = [unfinished(output, one) if one in names else output / one for one in (FACES_FILE, IMAGES_FILE)]
+        whole = bool(names) and make_a_pair(*places)
+        log.warning(
+            "%s is damaged, in which a run that was cut off has noted what it published; its tables %s",
+            *(output / JOURNAL, "are whole and published now" if whole else "are not whole, the ones in place stay"),
+        )
+        return names if whole else []

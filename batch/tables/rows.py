@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batch.tables.parquet import WRITTEN
+
 SEPARATOR = "\0"
 """Stands in no file name and comes before all that does, so that joined names sort as pairs of names do."""
 _SEPARATOR = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 1], np.int32)), pa.py_buffer(b"\0"))[0]
@@ -81,7 +83,7 @@ def write_rows(
 ) -> Count:
     """Write sorted parts as the two Parquet files with ``facts`` as their metadata; how many rows they have."""
     count = Count(0, 0)
-    settings: dict[str, Any] = {"compression": compression, "use_dictionary": _REPEATED}
+    settings: dict[str, Any] = {"compression": compression, "use_dictionary": _REPEATED, **WRITTEN}
     with (
         pq.ParquetWriter(images, columns.images.with_metadata(facts), **settings) as image_writer,
         pq.ParquetWriter(faces, columns.faces.with_metadata(facts), **settings) as face_writer,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, repeat
 from operator import itemgetter
 from pathlib import Path
@@ -16,7 +17,10 @@ import pyarrow.parquet as pq
 
 from batch.errors import OutputError
 from batch.outcome import FAILED, VANISHED, Status
+from batch.tables.files import regular_file
+from batch.tables.journal import DamagedJournal, current
 from batch.tables.merge import Source, distinct, merge
+from batch.tables.parquet import READ
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, SCHEMA_VERSION
 
@@ -92,12 +96,12 @@ def read_annotations(output: Path) -> Annotations:
     """
     import pandas as pd  # takes longer than all else that a run with nothing new imports
 
-    return Annotations(*_read_both(output, pd.read_parquet))
+    return Annotations(*_read_both(output, partial(pd.read_parquet, **READ)))
 
 
 def read_tables(output: Path) -> tuple[pa.Table, pa.Table]:
     """The same tables, faces first, with every type as it was written. Raises OutputError."""
-    return _read_both(output, pq.read_table)
+    return _read_both(output, partial(pq.read_table, **READ))
 
 
 def _read_both(output: Path, read: Callable[[BinaryIO], Table]) -> tuple[Table, Table]:
@@ -116,9 +120,12 @@ def _read_both(output: Path, read: Callable[[BinaryIO], Table]) -> tuple[Table, 
 
 @contextmanager
 def _opened(output: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Both tables, faces first, as ``publish`` replaces them."""
+    """Both tables, faces first, as ``publish`` replaces them; what a run that was cut off has promised is taken."""
     try:
-        with (output / FACES_FILE).open("rb") as faces, (output / IMAGES_FILE).open("rb") as images:
+        with (
+            regular_file(_current(output, FACES_FILE)) as faces,
+            regular_file(_current(output, IMAGES_FILE)) as images,
+        ):
             yield faces, images
     except FileNotFoundError as error:
         if not (output / IMAGES_FILE).exists() and not (output / FACES_FILE).exists():
@@ -128,13 +135,32 @@ def _opened(output: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         raise OutputError(f"The tables in {output} cannot be read: {error}. {_WAY_OUT}") from error
 
 
+def _current(output: Path, name: str) -> Path:
+    try:
+        return current(output, name)
+    except DamagedJournal:  # a run sees to it
+        return output / name
+
+
+def make_a_pair(faces: Path, images: Path) -> bool:
+    """Whether two files are whole tables of one generation."""
+    try:
+        with regular_file(faces) as face_file, regular_file(images) as image_file:
+            _snapshot(images.parent, face_file, image_file)
+    except (OSError, OutputError):
+        return False
+    return True
+
+
 def _snapshot(output: Path, faces: BinaryIO, images: BinaryIO) -> Snapshot:
-    (identity, generation), (_, other) = _facts(images), _facts(faces)
+    (identity, generation), (also, other) = _facts(images), _facts(faces)
     if generation != other:
         raise OutputError(
             f"{images.name} is generation {generation}, {faces.name} is {other}: one was replaced by hand. "
             "Restore both from the same backup, or move both away to annotate everything anew."
         )
+    if identity != also:
+        raise OutputError(f"{images.name} and {faces.name} disagree on what made them: one is damaged. {_WAY_OUT}")
     if identity.get("schema") not in range(1, SCHEMA_VERSION + 1):
         raise OutputError(
             f"{images.name} has schema version {identity.get('schema')}, expected at most {SCHEMA_VERSION}. "

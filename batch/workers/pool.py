@@ -185,8 +185,8 @@ class _Crew:
         if storm:
             raise WorkersError(
                 f"Worker processes die before they are ready, {_STORM} in a row (the last: {error}). "
-                "Is there too little memory, or a limit on processes, or does another program end them? "
-                "What is done is kept."
+                "Is there too little memory, or a limit on processes or open files (ulimit), or does another program "
+                "end them? What is done is kept."
             ) from error
         self._closed.wait(0.2 * self._stillborn)
 

@@ -64,8 +64,12 @@ class WorkerProcess:
         with _starting:
             self._connection, theirs = multiprocessing.Pipe()
             self._process = get_context("loky").Process(target=_serve, args=(theirs, work, settings), daemon=True)
-            self._process.start()
-            theirs.close()
+            try:
+                self._process.start()
+            except UnboundLocalError as error:  # loky's, which hides what the system has refused
+                raise error.__context__ or error from None
+            finally:
+                theirs.close()
         for _ in self.results([], _TO_START):
             pass
 
@@ -116,8 +120,10 @@ class _Raised:
 
 
 def _serve(connection: Connection, work: Work, settings: WorkerSettings) -> None:
-    """Do chunks until the driver is gone. Ctrl-C is the driver's: it reaches every process of a terminal."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Do chunks until the driver is gone. What a terminal sends to each of its processes is the driver's matter."""
+    for name in ("SIGINT", "SIGHUP", "SIGQUIT"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     _die_with_the_driver()
     while True:
         try:

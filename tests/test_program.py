@@ -1,0 +1,126 @@
+"""Streams that are closed, full or broken, a folder that is gone, and the signals: the exit code of the table."""
+
+import errno
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import typer
+from conftest import annotate_command, annotate_here, environment, noise, tables
+
+from batch.errors import WorkersError
+from jobs.errors import exit_codes
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Two small images."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    for number in range(2):
+        noise(number).save(root / f"{number}.png")
+    return root
+
+
+def shared_memory() -> set[str]:
+    """The names of what lies in shared memory."""
+    return {file.name for file in Path("/dev/shm").iterdir()}  # noqa: S108 - where Linux has it
+
+
+def in_shell(ending: str, *arguments: object) -> int:
+    """Exit code of annotate with what a shell does to its streams."""
+    line = ["sh", "-c", f'"$@" {ending}', "sh", *annotate_command(*arguments)]
+    return subprocess.run(line, check=False, env=environment(), timeout=120).returncode
+
+
+@pytest.mark.parametrize("ending", ["2>&-", "<&- >&- 2>&-", "2>/dev/full >/dev/full"])
+def test_nobody_needs_to_hear_it(ending: str, photographs: Path, tmp_path: Path) -> None:
+    """With stderr closed or full everything is done, and the exit code is that of the run."""
+    output = tmp_path / "out"
+    assert in_shell(ending, photographs, "-o", output, "-j", 1) == 0
+    assert len(tables(output)[0]) == 2
+    assert in_shell(ending, tmp_path / "missing", "-o", output) == 5
+    assert in_shell(ending, "--no-such-option") == 2
+
+
+def test_a_pipe_that_nobody_reads_ends_no_run(photographs: Path, tmp_path: Path) -> None:
+    """Whoever reads the log may go away."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as broken:
+        line = annotate_command(photographs, "-o", tmp_path / "out", "-j", 1)
+        assert subprocess.run(line, check=False, env=environment(), stderr=broken, stdout=broken).returncode == 0
+    assert len(tables(tmp_path / "out")[0]) == 2
+
+
+def test_a_working_directory_that_is_gone_is_told(photographs: Path, tmp_path: Path) -> None:
+    """A folder that somebody has deleted meanwhile is exit code 5 with the way out."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = ["sh", "-c", 'cd "$0"; rmdir "$0"; "$@"', str(gone), *annotate_command(photographs, "-o", "out")]
+    ended = subprocess.run(line, check=False, env=environment(), capture_output=True, text=True)
+    assert ended.returncode == 5
+    assert ended.stderr == "error: The working directory is gone. Change to one that is there (cd).\n"
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGTERM"])
+def test_signals_end_a_run_in_order(name: str, photographs: Path, tmp_path: Path) -> None:
+    """What is done is kept, the exit code is the signal's, and neither processes nor shared memory are left."""
+    for number in range(400):
+        noise(number, 300).save(photographs / f"more {number}.jpg")
+    before = shared_memory()
+    line = annotate_command(photographs, "-o", tmp_path / "out", "-j", 2, "--draw", tmp_path / "drawn")
+    run = subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    patience = time.monotonic() + 120
+    while not (tmp_path / "out" / "checkpoints").exists() and time.monotonic() < patience:
+        time.sleep(0.05)
+    run.send_signal(getattr(signal, name))
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 128 + getattr(signal, name)
+    assert "what was done is kept" in said and "Traceback" not in said
+    assert shared_memory() <= before
+    time.sleep(2)  # workers look every second whether the driver is there
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.pid, 0)
+
+
+def test_nohup_is_heeded(photographs: Path, tmp_path: Path) -> None:
+    """Who has asked for hang-ups to be ignored gets that."""
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with exit_codes():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, old)
+
+
+def test_few_open_files_are_told(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no worker can be started for want of open files, that is said, and no image has a row for it."""
+
+    def refused() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", refused)
+    with pytest.raises(WorkersError, match="Too many open files"):
+        annotate_here(photographs, tmp_path / "out", jobs=2)
+    assert not (tmp_path / "out" / "images.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (OSError(errno.EIO, "Input/output error", "/o/x"), 5),
+        (OSError(errno.ENOSPC, "No space left on device"), 5),
+        (MemoryError(), 5),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/o/x"), None),
+        (KeyError("x"), None),
+    ],
+)
+def test_what_the_system_refuses_is_no_defect(raised: Exception, code: int | None) -> None:
+    """A disk's error is exit code 5 wherever it comes up; what may be a defect of ours keeps its traceback."""
+    with pytest.raises(typer.Exit if code else type(raised)) as ended, exit_codes():
+        raise raised
+    assert getattr(ended.value, "exit_code", None) == code

@@ -1,0 +1,139 @@
+"""An output in which lies what does not belong there, or of which a disk has lost parts."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import annotate_here, astronaut, noise, tables
+
+from batch.errors import OutputError
+from batch.tables import publish
+from batch.tables.snapshot import read_annotations, read_tables
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A face, and none."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    astronaut().save(root / "face.jpg")
+    noise(1).save(root / "none.png")
+    return root
+
+
+@pytest.fixture
+def output(root: Path, tmp_path: Path) -> Path:
+    """Their tables."""
+    annotate_here(root, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_strays_beside_checkpoints_are_left_alone(root: Path, output: Path) -> None:
+    """What file managers and people put there neither counts nor stops a run, and stays."""
+    folder = output / "checkpoints"
+    folder.mkdir()
+    strays = [".DS_Store", "00000001 (1).images.parquet", "00000001 (1).faces.parquet", "notes.txt"]
+    for name in strays:
+        (folder / name).write_bytes(b"")
+    (folder / "00000003.images.parquet").mkdir()
+    (folder / "00000004.faces.parquet").mkdir()
+    os.mkfifo(folder / "00000005.images.parquet")
+    (folder / "dead.images.parquet").symlink_to("/nowhere/at all")
+    annotate_here(root, output, rescan=True)
+    kept = {*strays, "00000003.images.parquet", "00000004.faces.parquet", "dead.images.parquet"}
+    assert {file.name for file in folder.iterdir()} == kept | {"00000005.images.parquet"}
+    assert len(tables(output)[0]) == 2
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "faces.parquet"])
+def test_a_pipe_in_the_place_of_a_table_is_no_table(name: str, root: Path, output: Path) -> None:
+    """It is told at once; nobody waits for whoever would write into it."""
+    (output / name).unlink()
+    os.mkfifo(output / name)
+    with pytest.raises(OutputError, match="a pipe or a device, and no file"):
+        annotate_here(root, output)
+
+
+@pytest.mark.parametrize("name", [".holder.json", "checkpoints", "run.json", ".publishing.json", ".images.parquet.new"])
+def test_what_is_of_another_kind_is_named(name: str, root: Path, output: Path) -> None:
+    """A folder where a file is to be, or the other way round, is exit code 5 with its name and the way out."""
+    (output / name).unlink(missing_ok=True)
+    if name == "checkpoints":
+        (output / name).write_bytes(b"")
+    else:
+        (output / name).mkdir()
+    with pytest.raises(OutputError, match=rf"{name}: .*Something of another kind lies there: move it away"):
+        annotate_here(root, output, rescan=True)
+    assert len(tables(output)[0]) == 2
+
+
+@pytest.mark.parametrize("content", [b"", bytes(40), b'{"a": 1}', b'["../x"]', b"\xff"])
+def test_a_damaged_journal_ends_no_night(content: bytes, root: Path, output: Path) -> None:
+    """The tables in place are taken, and what lies beside them unfinished goes."""
+    (output / ".publishing.json").write_bytes(content)
+    (output / ".images.parquet.new").write_bytes(b"half")
+    noise(2).save(root / "new.png")
+    annotate_here(root, output)
+    assert len(tables(output)[0]) == 3
+    assert not [*output.glob(".*.new"), *output.glob(".publishing*")]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_whole_tables_are_published_although_the_journal_is_damaged(
+    damaged: bool, root: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the renames readers have what the journal promises, and the next run goes on with either journal."""
+    noise(2).save(root / "new.png")
+
+    class Killed(BaseException):
+        pass
+
+    def once(self: Path, target: Path) -> Path:
+        if self.name == ".images.parquet.new":
+            raise Killed
+        return Path(os.replace(self, target) or target)  # noqa: PTH105 - the one that is replaced here
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Path, "replace", once)
+        annotate_here(root, output)
+    assert json.loads((output / ".publishing.json").read_bytes()) == ["faces.parquet", "images.parquet"]
+    assert read_annotations(output).images["path"].tolist() == ["face.jpg", "new.png", "none.png"]
+    if damaged:
+        (output / ".publishing.json").write_bytes(b"")
+    publish.finish_publishing(output)
+    assert tables(output)[0]["path"].tolist() == ["face.jpg", "new.png", "none.png"]
+    assert not (output / ".publishing.json").exists()
+
+
+def test_an_output_may_have_any_name(root: Path, tmp_path: Path) -> None:
+    """One that is not UTF-8, too, also when there are tables already."""
+    output = Path(os.fsdecode(os.fsencode(tmp_path / "out") + b"\xff"))
+    annotate_here(root, output, csv=True)
+    noise(2).save(root / "new.png")
+    annotate_here(root, output)
+    assert len(read_annotations(output).images) == 3
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "faces.parquet"])
+def test_a_flipped_bit_is_no_value(name: str, output: Path) -> None:
+    """Wherever in a table's pages a disk flips a bit: reading it gives what was written, or is an error."""
+    file = output / name
+    good, expected = file.read_bytes(), read_tables(output)
+    pages = pq.ParquetFile(file).metadata.row_group(0)
+    end = max(
+        (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size
+        for column in (pages.column(number) for number in range(pages.num_columns))
+    )
+    wrong = []
+    for bit in range(4 * 8, end * 8, 97):
+        flipped = bytearray(good)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        try:
+            if not all(map(type(expected[0]).equals, read_tables(output), expected)):
+                wrong.append(bit)
+        except OutputError:
+            pass
+    assert wrong == []
