@@ -174,17 +174,17 @@ def test_a_checkpoint_that_cannot_be_read_for_now_stays(
 ) -> None:
     """The run ends with its error, nothing is deleted, and the next run publishes without annotating anything."""
     settings = recorded(library, tmp_path / "out", monkeypatch)
-    opened = Path.open
+    opened = os.open
 
-    def failing(file: Path, *arguments: object, **options: object) -> object:
-        if file.name.endswith("images.parquet"):
-            raise OSError(number, os.strerror(number))
+    def failing(file: str, *arguments: object, **options: object) -> object:
+        if str(file).endswith("images.parquet"):
+            raise OSError(number, os.strerror(number), file)
         return opened(file, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", failing)
+        patch.setattr(os, "open", failing)
         with (
-            pytest.raises(OutputError, match=r"Cannot read .*checkpoints.*deleted"),
+            pytest.raises(OutputError, match=r"Cannot read .*checkpoints.*images\.parquet"),
             annotation_job(settings, RunReport()) as job,
         ):
             job.run()

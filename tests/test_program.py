@@ -73,7 +73,9 @@ def test_signals_end_a_run_in_order(name: str, photographs: Path, tmp_path: Path
         noise(number, 300).save(photographs / f"more {number}.jpg")
     before = shared_memory()
     line = annotate_command(photographs, "-o", tmp_path / "out", "-j", 2, "--draw", tmp_path / "drawn")
+    heeded = signal.signal(getattr(signal, name), signal.SIG_DFL)  # the tests themselves may run under nohup
     run = subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    signal.signal(getattr(signal, name), heeded)
     patience = time.monotonic() + 120
     while not (tmp_path / "out" / "checkpoints").exists() and time.monotonic() < patience:
         time.sleep(0.05)

@@ -59,9 +59,9 @@ class WorkerProcess:
 
     def __init__(self, work: Work, settings: WorkerSettings) -> None:
         """Start it and wait until it is ready; raises WorkerDied, OSError, or what made it fail."""
-        from joblib.externals.loky.backend.context import get_context  # which a run with nothing new does without
+        with _starting:  # also as threads that import joblib side by side may meet it half imported
+            from joblib.externals.loky.backend.context import get_context  # which a run with nothing new does without
 
-        with _starting:
             self._connection, theirs = multiprocessing.Pipe()
             self._process = get_context("loky").Process(target=_serve, args=(theirs, work, settings), daemon=True)
             try:
