@@ -21,9 +21,10 @@ from batch.errors import (
 )
 from batch.faults import MAY_HEAL
 from jobs.log import say_end
+from jobs.program import CANNOT_GO_ON
 from model.errors import DataError, DeviceError, ModelError, TrainingError
 
-FAILED_IMAGES, HELD, CANNOT_GO_ON, INTERRUPTED = 3, 4, 5, 130
+FAILED_IMAGES, HELD, INTERRUPTED = 3, 4, 130
 _EXIT_CODES: dict[type[Exception], int] = {
     OutputHeld: HELD,
     **dict.fromkeys(

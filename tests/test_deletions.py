@@ -17,7 +17,7 @@ from batch.roots.walk import WalkSettings
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.tables import checkpoints as checkpointing
 from batch.tables.checkpoints import Checkpoints
-from jobs.annotation import job as job_module
+from jobs.annotation import tables as tables_module
 from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
 from jobs.annotation.settings import AnnotationSettings
@@ -199,9 +199,9 @@ def test_rows_are_counted_before_anything_is_replaced(
     """Tables that lack a row, for whatever reason, are not published."""
     before = (output / "images.parquet").read_bytes()
     save(library / "new.png", 7)
-    merged = job_module.merge
+    merged = tables_module.merge
     monkeypatch.setattr(
-        job_module, "merge", lambda *arguments: (rows.slice(1, len(rows.images)) for rows in merged(*arguments))
+        tables_module, "merge", lambda *arguments: (rows.slice(1, len(rows.images)) for rows in merged(*arguments))
     )
     with pytest.raises(OutputError, match="rows of 10 images, and not of 11"):
         annotate_here(library, output)
@@ -305,7 +305,7 @@ def test_a_dry_run_counts_deletions(library: Path, output: Path, caplog: pytest.
 def interrupted(library: Path, output: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
     """Record everything and do not come to publish it."""
     with monkeypatch.context() as patch:
-        patch.setattr("jobs.annotation.job.AnnotationJob._publish", lambda _: None)
+        patch.setattr("jobs.annotation.job.AnnotationJob._published", lambda _: None)
         annotate_here(library, output, **changes)
     assert list((output / "checkpoints").glob("*.images.parquet"))
 

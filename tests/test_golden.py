@@ -57,7 +57,7 @@ def test_rows_are_the_golden_ones(detector: str, tmp_path: Path) -> None:
 def test_keras_gives_the_same_rows(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verified and labelled by Keras in one process, as on a GPU, faces are what the workers make of them."""
     annotate_here(photos, tmp_path / "workers", without_neutral=True)
-    monkeypatch.setattr("jobs.annotation.job.worker_networks", lambda _: None)
+    monkeypatch.setattr("jobs.annotation.workers.worker_networks", lambda _: None)
     annotate_here(photos, tmp_path / "keras", without_neutral=True)
     assert len(tables(tmp_path / "keras")[1]) == 2
     assert_same_tables(tmp_path / "workers", tmp_path / "keras", tolerance=1e-4)

@@ -137,7 +137,7 @@ def test_what_a_killed_run_has_left_is_held_as_well(
 ) -> None:
     """Roots that checkpoints hold images of, and no table yet, are not annotated once more under another name."""
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("jobs.annotation.job.publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("jobs.annotation.tables.publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         annotated(tmp_path / "out", folder)
     with pytest.raises(OutputError, match="2024 lies within it"):
         annotated(tmp_path / "out", folder / "2024")

@@ -1,45 +1,27 @@
 """The annotation job: the way of the data from folders of photographs to published tables, once through."""
 
-import itertools
 import json
 import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import replace
-from functools import cached_property
-from types import ModuleType
-from typing import cast
 
-from batch.errors import ClusterError, OutputError, UnreadError
+from batch.errors import OutputError, UnreadError
 from batch.outcome import Found, Outcome, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots import open_root
-from batch.settings import WorkerSettings
-from batch.tables.checkpoints import Checkpoints
 from batch.tables.files import write_durably
 from batch.tables.lock import hold
-from batch.tables.merge import Source, merge
-from batch.tables.publish import finish_publishing, publish
-from batch.tables.rows import Columns
-from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
-from batch.tables.snapshot import (
-    KnownImage,
-    Snapshot,
-    known_images,
-    published_roots,
-    read_snapshot,
-    with_stale_images,
-)
+from batch.tables.publish import finish_publishing
+from batch.tables.schema import SCHEMA_VERSION
 from batch.workers.patience import Patience
-from batch.workers.pool import annotate_images, believed
 from jobs.annotation.outputs import changes, check_labels, check_nested, check_other_roots
 from jobs.annotation.photographs import with_photographs
-from jobs.annotation.places import NetworkSettings, worker_networks
 from jobs.annotation.run_report import RunReport
 from jobs.annotation.said import say_none_found, say_nothing_new, say_what_goes, say_what_there_is
 from jobs.annotation.settings import AnnotationSettings
+from jobs.annotation.tables import OutputTables, has_csv
+from jobs.annotation.workers import Workers
 from model.bundle import FACE_MODEL, ModelCard, read_card
-from model.extras import without_matplotlib
 from model.labels import NEUTRAL
 
 log = logging.getLogger("annotate.job")
@@ -66,8 +48,8 @@ class AnnotationJob:
             "labels": list(self.labels),
             "detector": detector.identity() | ({"verifier": self.verifier.sha256} if self.verifier else {}),
         }
-        self.snapshot: Snapshot = read_snapshot(settings.output)
-        self.checkpoints = Checkpoints(settings.output, self.identity, self.labels)
+        self.tables = OutputTables(settings.output, self.identity, self.labels)
+        self._workers = Workers(settings, self.card, self.verifier, report)
         self._added = 0
         self.rows: dict[str, int] | None = None
         """How many images and faces the tables hold after a run that has changed them."""
@@ -78,12 +60,10 @@ class AnnotationJob:
 
         What a damaged checkpoint has lost is done again at once.
         """
-        with self.report.stage("record"):
-            self.checkpoints.compact()
         unread = self._record()
         for _ in range(_TIMES_DAMAGED):
             with self.report.stage("publish"):
-                damaged = self.checkpoints.put_aside()
+                damaged = self.tables.checkpoints.put_aside()
             if not damaged:
                 break
             self.plan = self._planned()
@@ -93,7 +73,7 @@ class AnnotationJob:
             say_none_found(self.plan)
         self.report.show("writing the tables")
         with self.report.stage("publish"):
-            rows = self._publish()
+            rows = self._published()
         if rows:
             self._write_run(rows)
         self.rows = rows
@@ -109,12 +89,12 @@ class AnnotationJob:
             for outcome in self._annotated(patience):
                 if self.plan.is_as_before(outcome):
                     continue
-                self.checkpoints.add(outcome)
+                self.tables.checkpoints.add(outcome)
                 self._added += self.plan.adds_row(outcome.found.key)
                 self.report.add(outcome, self._emotions(outcome))
         finally:
             with self.report.stage("record"):
-                self.checkpoints.write()
+                self.tables.checkpoints.write()
         return patience.unread
 
     def _planned(self) -> Plan:
@@ -123,8 +103,8 @@ class AnnotationJob:
         return Plan(
             settings.roots,
             settings.walk,
-            self._known(),
-            published_roots(self.snapshot),
+            self.tables.known(),
+            self.tables.published_roots(),
             settings.limit,
             settings.rescan,
             settings.retry_failed,
@@ -132,30 +112,20 @@ class AnnotationJob:
             settings.worker.store_timeout,
         )
 
-    def _known(self) -> Iterator[KnownImage]:
-        """The images that have rows, also such that another model or detector has made; looks once it is asked."""
-        published = [self.snapshot.images] if self.snapshot.identity else []
-        recorded = self.checkpoints.images()
-        if self._same_identity:
-            yield from known_images([*published, *recorded])
-        else:
-            yield from with_stale_images(known_images(recorded), known_images(published, stale=True))
-
     def check_roots(self) -> None:
         """Raise OutputError for roots that do not go with those that the output holds images of."""
-        settings, plan = self.settings, self.plan
-        held = {*plan.filled_roots, *(image.root for image in known_images(self.checkpoints.images()))}
-        if self.snapshot.identity not in (None, self.identity):
+        settings, tables = self.settings, self.tables
+        if tables.is_of_another:
             if settings.prune:
                 return  # the rows of other roots are dropped
-            check_other_roots(settings.roots, plan.filled_roots, settings.output)
+            check_other_roots(settings.roots, tables.published_roots(), settings.output)
         single = {key.root for key in settings.walk.photographs}
-        check_nested([root for root in settings.roots if root not in single], held, settings.output)
+        check_nested([root for root in settings.roots if root not in single], tables.roots(), settings.output)
 
     def say_why(self) -> None:
         """Say what makes everything be annotated anew, if something does."""
-        if self.snapshot.identity and not self._same_identity:
-            said = "; ".join(changes(self.snapshot.identity, self.identity))
+        if self.tables.is_of_another and self.tables.snapshot.identity:
+            said = "; ".join(changes(self.tables.snapshot.identity, self.identity))
             log.warning("all images are annotated anew, as this has changed: %s", said)
 
     def preview(self) -> None:
@@ -164,107 +134,37 @@ class AnnotationJob:
             pass
         say_what_there_is(self.plan)
 
-    @property
-    def _same_identity(self) -> bool:
-        return self.snapshot.identity == self.identity
-
     def _annotated(self, patience: Patience) -> Iterator[Outcome]:
-        """What becomes of every image of the plan. Keras, if it is needed, is imported while the workers work."""
-        results = self.report.watch(self.plan, patience.results)
-        first = next(results, None)
-        if first is None:
-            return
-        results = itertools.chain([first], results)
-        if self._worker.networks is None:
-            with without_matplotlib():
-                from jobs.annotation.gpu import labelled_by_keras
-
-            results = labelled_by_keras(results, self._worker, self._networks, self.report)
-        yield from cast(Iterator[Outcome], results)
-
-    @property
-    def _networks(self) -> NetworkSettings:
-        settings = self.settings
-        without = NEUTRAL if settings.without_neutral else None
-        cards = self.card, self.verifier
-        return NetworkSettings(
-            *cards, settings.batch_size, settings.device, without, settings.output, settings.worker.detector
-        )
-
-    @cached_property
-    def _worker(self) -> WorkerSettings:
-        """What the workers are told, networks included, which are looked for once there is an image."""
-        settings, self.report.device = self.settings, "cpu"
-        with self.report.stage("start"):
-            networks = worker_networks(self._networks)
-        return replace(settings.worker, networks=networks)
+        """What becomes of every image of the plan."""
+        return self._workers.labelled(self.report.watch(self.plan, patience.results))
 
     def _read(self, images: Iterable[Found]) -> Generator[Result, None, None]:
-        """What the workers make of the images, here or on a cluster, which is looked for once there is an image."""
-        stream = iter(images)
-        first = next(stream, None)
-        if first is None:
-            return
-        with closing(believed(self._worked_on(itertools.chain([first], stream)))) as results:
+        """What the workers make of the images; one that may only have moved away with its disk is no result."""
+        with closing(self._workers.results(images)) as results:
             for result in results:
                 lost = isinstance(result, Outcome) and result.status in (Status.UNREADABLE, Status.DENIED)
                 yield Setback(result.found, _MOVED) if lost and self.plan.has_moved(result.found) else result
 
-    def _worked_on(self, images: Iterable[Found]) -> Generator[Result, None, None]:
-        settings = self.settings
-        if settings.cluster is None:
-            yield from annotate_images(images, self._worker, settings.jobs)
-            return
-        cluster = _cluster_module()
-        with cluster.cluster_workers(settings.cluster, settings.roots, self._worker) as workers:
-            yield from cluster.annotate_on_cluster(images, self._worker, workers)
-
     def _emotions(self, outcome: Outcome) -> list[str]:
         return [self.labels[int(face.probabilities.argmax())] for face in outcome.faces]
 
-    def _publish(self) -> dict[str, int] | None:
+    def _published(self) -> dict[str, int] | None:
         """Publish new tables, if anything in them has changed and nothing of them is still missing; their rows."""
-        self.checkpoints.compact()
-        output, new = self.settings.output, self.checkpoints.images()
-        csv = self.settings.csv or (output / "faces.csv").exists()
-        csv_missing = self.settings.csv and not (output / "faces.csv").exists()
-        if self._same_identity and not new and not self.plan.deleted and not csv_missing:
+        settings = self.settings
+        csv = settings.csv or has_csv(settings.output)
+        if not self.tables.have_news(self.plan) and csv == has_csv(settings.output):
             say_nothing_new(self.plan)
             return None
-        if self._old_tables_stay():
+        dropped = self._dropped_roots()
+        if self.tables.must_stay(self.plan, dropped):
             return None
-        old = [Source(self.snapshot.images, self.snapshot.faces)] if self._same_identity else []
-        columns = Columns(IMAGES, faces_schema(self.labels))
-        rows = merge([*old, *self.checkpoints.sources()], columns, self.plan.deleted)
-        generation = self.snapshot.generation + 1
-        count = publish(output, rows, self.labels, self.identity, generation, csv, self._check_count)
-        self.checkpoints.clear(new)
-        return count._asdict()
+        return self.tables.publish(self.plan, csv, self._check_count)
 
-    def _old_tables_stay(self) -> bool:
-        """Whether images of tables that another model or detector has made are still to be annotated; if so, say it."""
-        if self._same_identity or not self.snapshot.identity:
-            return False
-        plan = self.plan
-        missing = self._stale_images()
-        if not missing and not plan.left_over:
-            return False
-        say = log.info if plan.left_over >= missing else log.warning
-        say(
-            "the old tables stay, as another model or other detector settings made them and %d images of theirs are "
-            "still to be annotated anew; what is done is kept. Those that --include, --exclude, --shard and --limit "
-            "leave out, or that could not be seen, come with a run that sees them",
-            max(missing, plan.left_over),
-        )
-        return True
-
-    def _stale_images(self) -> int:
-        """How many images have rows of another model or detector alone, those apart whose rows are to go."""
-        gone: set[tuple[str, ...]] = set(self.plan.deleted)
-        dropped: frozenset[str] = frozenset()
-        if self.settings.prune:  # which also drops the rows of roots that are not named
-            dropped = self.plan.filled_roots.difference(open_root(root).name for root in self.settings.roots)
-        return sum(1 for one in self._known() if one.stale and one.root not in dropped and one[:2] not in gone)
+    def _dropped_roots(self) -> frozenset[str]:
+        """The roots whose stale rows go, as they are not named and --prune is."""
+        if not self.settings.prune:
+            return frozenset()
+        return self.plan.filled_roots.difference(open_root(root).name for root in self.settings.roots)
 
     def _check_count(self, rows: int) -> None:
         """Raise OutputError if the new table of images does not have a row for each image: nothing was cleared yet."""
@@ -306,18 +206,12 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
         finish_publishing(settings.output)
         settings = with_photographs(settings)
         job = AnnotationJob(settings, report)
+        if not dry_run:
+            with report.stage("record"):
+                job.tables.checkpoints.compact()  # first, so that each of them is read but once
         job.check_roots()
         job.say_why()
         yield job
-
-
-def _cluster_module() -> ModuleType:
-    """Import Dask, which few need; raises ClusterError if it is missing."""
-    try:
-        from batch.workers import cluster
-    except ModuleNotFoundError as error:
-        raise ClusterError(f"{error}. Install the extra: pip install 'emotion-annotate[cluster]'") from error
-    return cluster
 
 
 def _why_unread(unread: list[Setback]) -> str:

@@ -21,6 +21,7 @@ from batch.outcome import Box, Face, Found, Outcome, Quality, Status
 from batch.settings import WorkerSettings
 from batch.workers.pool import annotate_images
 from jobs.annotation import job as annotation
+from jobs.annotation import workers
 from jobs.annotation.run_report import RunReport
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--faces", type=int, default=1, help="faces per image")
     arguments = parser.parse_args()
-    annotation.annotate_images = partial(annotate_images, work=partial(answer, faces=arguments.faces))
+    workers.annotate_images = partial(annotate_images, work=partial(answer, faces=arguments.faces))
     with tempfile.TemporaryDirectory() as name:
         root, report = Path(name) / "photos", RunReport()
         root.mkdir()

@@ -27,6 +27,7 @@ from batch.roots.root import Listed, Listing
 from batch.roots.walk import WalkSettings
 from batch.tables import checkpoints
 from jobs.annotation import job as annotation
+from jobs.annotation import workers
 from jobs.annotation.run_report import RunReport
 from jobs.annotation.settings import AnnotationSettings
 
@@ -132,7 +133,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("scale.json"))
     arguments = parser.parse_args()
     logging.getLogger("annotate").setLevel(logging.ERROR)
-    plan.open_root, annotation.annotate_images = Library, answers
+    plan.open_root, workers.annotate_images = Library, answers
     checkpoints.EVERY_IMAGES, checkpoints.EVERY_SECONDS = CHECKPOINT, float("inf")
     usual, *others = CROWDS
     crowds = ((name, max(10, arguments.crowd // (1000 if "3,000" in name else 1))) for name in others)

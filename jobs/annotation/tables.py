@@ -1,0 +1,89 @@
+"""What the tables of an output hold already, and how they become new ones."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from batch.plan import Plan
+from batch.tables.checkpoints import Checkpoints
+from batch.tables.merge import Source, distinct, merge
+from batch.tables.publish import publish
+from batch.tables.rows import Columns
+from batch.tables.schema import IMAGES, faces_schema
+from batch.tables.snapshot import KnownImage, known_images, published_roots, read_snapshot, with_stale_images
+
+log = logging.getLogger("annotate.job")
+
+
+class OutputTables:
+    """The published pair, and the checkpoints beside it, as the model and detector of ``identity`` see them."""
+
+    def __init__(self, output: Path, identity: dict[str, Any], labels: tuple[str, ...]) -> None:
+        """Look at the output; raises OutputError."""
+        self.output, self._identity, self._labels = output, identity, labels
+        self.snapshot = read_snapshot(output)
+        self.checkpoints = Checkpoints(output, identity, labels)
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether another model or detector has made the published pair."""
+        return self.snapshot.identity not in (None, self._identity)
+
+    def known(self) -> Iterator[KnownImage]:
+        """The images that have rows, also such that another model or detector has made; looks once it is asked."""
+        published = [self.snapshot.images] if self.snapshot.identity else []
+        recorded = self.checkpoints.images()
+        if self.is_of_another:
+            yield from with_stale_images(known_images(recorded), known_images(published, stale=True))
+        else:
+            yield from known_images([*published, *recorded])
+
+    def published_roots(self) -> frozenset[str]:
+        """The roots whose images stand in the published pair; raises OutputError."""
+        return published_roots(self.snapshot)
+
+    def roots(self) -> frozenset[str]:
+        """Those, and the roots whose images stand in checkpoints."""
+        column = IMAGES.field("root")
+        return self.published_roots().union(*(distinct(images, column) for images in self.checkpoints.images()))
+
+    def have_news(self, plan: Plan) -> bool:
+        """Whether new tables would have other rows than those that are published, if any are."""
+        return bool(self.snapshot.identity != self._identity or self.checkpoints.images() or plan.deleted)
+
+    def must_stay(self, plan: Plan, dropped: frozenset[str]) -> bool:
+        """Whether images of tables that another model or detector has made are still to be annotated; if so, say it.
+
+        Rows of the roots in ``dropped`` are not waited for.
+        """
+        if not self.is_of_another:
+            return False
+        gone: set[tuple[str, ...]] = set(plan.deleted)
+        missing = sum(1 for one in self.known() if one.stale and one.root not in dropped and one[:2] not in gone)
+        if not missing and not plan.left_over:
+            return False
+        say = log.info if plan.left_over >= missing else log.warning
+        say(
+            "the old tables stay, as another model or other detector settings made them and %d images of theirs are "
+            "still to be annotated anew; what is done is kept. Those that --include, --exclude, --shard and --limit "
+            "leave out, or that could not be seen, come with a run that sees them",
+            max(missing, plan.left_over),
+        )
+        return True
+
+    def publish(self, plan: Plan, csv: bool, check: Callable[[int], None]) -> dict[str, int]:
+        """Put new tables in the place of the old ones, if ``check`` lets their number of images pass; their rows."""
+        self.checkpoints.compact()
+        new, snapshot = self.checkpoints.images(), self.snapshot
+        old = [Source(snapshot.images, snapshot.faces)] if snapshot.identity == self._identity else []
+        columns = Columns(IMAGES, faces_schema(self._labels))
+        rows = merge([*old, *self.checkpoints.sources()], columns, plan.deleted)
+        count = publish(self.output, rows, self._labels, self._identity, snapshot.generation + 1, csv, check)
+        self.checkpoints.clear(new)
+        return count._asdict()
+
+
+def has_csv(output: Path) -> bool:
+    """Whether the tables lie there as CSV, too."""
+    return (output / "faces.csv").exists()
