@@ -40,7 +40,7 @@ class Key(NamedTuple):
     path: str
 
 
-class Found(NamedTuple):
+class ImageFile(NamedTuple):
     """An image file as the walk found it."""
 
     key: Key
@@ -85,7 +85,7 @@ class Proposals:
     (N, 48, 48) of the faces. ``quality`` (N, 3) is that of what is in each box.
     """
 
-    found: Found
+    found: ImageFile
     width: int
     height: int
     taken_at: datetime | None
@@ -105,7 +105,7 @@ class Outcome:
     time spent by stage.
     """
 
-    found: Found
+    found: ImageFile
     status: Status
     error: str | None = None
     width: int | None = None
@@ -121,7 +121,7 @@ class Outcome:
 class Setback(NamedTuple):
     """An image that cannot be read for now, by no fault of its own: that is no outcome, and gives no row."""
 
-    found: Found
+    found: ImageFile
     reason: str
     given_up: bool = False
     """Whether its root has not answered for so long that none of its images is to be asked for again in this run."""

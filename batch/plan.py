@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batch.deletions import Deletions, Sight, find_deletions, folder_of
 from batch.errors import RootError
-from batch.outcome import Found, Key, Outcome
+from batch.outcome import ImageFile, Key, Outcome
 from batch.roots import open_root
 from batch.roots.outages import answered_in_time, heard
 from batch.roots.root import Listing, Root
@@ -59,7 +59,7 @@ class Plan:
         self._rest, self._rows = self._counted(), 0
         self._due_again: set[Key] = set()
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[ImageFile]:
         """List the roots. Raises RootError for a root that looks like a disk that is not mounted."""
         for root in self._sorted_roots:
             self.listing = root.name
@@ -73,7 +73,7 @@ class Plan:
             yield from self._due(root, known if name == root.name else iter(()))
         self.listing = None
 
-    def has_moved(self, found: Found) -> bool:
+    def has_moved(self, found: ImageFile) -> bool:
         """Whether the folder of an image has vanished, is empty, or lies on another device than when it was listed."""
         folder, root = folder_of(found.key.path), self._by_name[found.key.root]
         devices = self._listings[root.name].devices
@@ -105,7 +105,7 @@ class Plan:
             self._rows += not image.stale
             yield image
 
-    def _due(self, root: Root, known: Iterator[KnownImage]) -> Iterator[Found]:
+    def _due(self, root: Root, known: Iterator[KnownImage]) -> Iterator[ImageFile]:
         """The images of a root that are to be annotated; at its end notes what became of the known ones."""
         walk = self.walk.of_root(root.name)
         images = self._listings[root.name] = root.images(walk)
@@ -138,7 +138,7 @@ class Plan:
         if not root.can_be_empty:
             raise RootError(f"Nothing lies below {root.name}. {root.hint}")
 
-    def _is_due(self, found: Found, image: KnownImage | None) -> bool:
+    def _is_due(self, found: ImageFile, image: KnownImage | None) -> bool:
         has_row = image is not None and not image.stale
         again = self.rescan or (self.retry_failed and image is not None and image.failed)
         if image and has_row and not again and image[2:4] == found[1:] and not self._is_open_now(found.key, image):
@@ -172,8 +172,8 @@ _NONE: tuple[str, Iterator[KnownImage]] = ("", iter(()))
 
 
 def _side_by_side(
-    listing: Iterable[Found], known: Iterator[KnownImage]
-) -> Iterator[tuple[Found | None, KnownImage | None]]:
+    listing: Iterable[ImageFile], known: Iterator[KnownImage]
+) -> Iterator[tuple[ImageFile | None, KnownImage | None]]:
     """The images found below a root and those known of it, each with its other if it has one."""
     image, last = next(known, None), ""
     for found in listing:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from batch.names import to_text
-from batch.outcome import Box, Face, Found, Key, Outcome, Quality, Status
+from batch.outcome import Box, Face, ImageFile, Key, Outcome, Quality, Status
 from batch.tables.publish import publish
 from batch.tables.rows import Rows
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
@@ -47,7 +47,7 @@ def outcome(
         probabilities[labels.index(emotion)] = confidence
         found.append(Face(Box(*box), 0.99, probabilities, quality))
     return Outcome(
-        Found(Key(to_text(str(root)), to_text(path)), file.stat().st_size, file.stat().st_mtime_ns),
+        ImageFile(Key(to_text(str(root)), to_text(path)), file.stat().st_size, file.stat().st_mtime_ns),
         Status.OK if faces else Status.NO_FACE,
         width=width,
         height=height,

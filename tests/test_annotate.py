@@ -87,9 +87,9 @@ def test_on_a_cpu_nobody_imports_keras(photos: Path, tmp_path: Path) -> None:
     leading = modules_after("from jobs.annotate import app; app()", photos, "-o", tmp_path / "out", "-j", 2)
     assert (leading, len(tables(tmp_path / "out")[1])) == ([], 2)
     worker = (
-        "from conftest import WORKER; from batch.outcome import Found, Key;"
+        "from conftest import WORKER; from batch.outcome import ImageFile, Key;"
         "from batch.workers.worker import annotate_image;"
-        "assert annotate_image(Found(Key(sys.argv[1], 'astronaut.jpg'), 1, 1), WORKER).faces"
+        "assert annotate_image(ImageFile(Key(sys.argv[1], 'astronaut.jpg'), 1, 1), WORKER).faces"
     )
     sys_path = f"sys.path.insert(0, {str(Path(__file__).parent)!r}); "
     assert modules_after(sys_path + worker, photos) == ["cv2", "onnxruntime"]

@@ -15,7 +15,7 @@ from conftest import WORKER, Run, annotate_here, assert_same_rows, astronaut, no
 from PIL import Image
 
 from batch.errors import RootError
-from batch.outcome import Found, Key, Status
+from batch.outcome import ImageFile, Key, Status
 from batch.plan import Plan
 from batch.roots import open_root, picture_place
 from batch.roots.members import Members
@@ -306,7 +306,7 @@ def test_an_emptied_archive_deletes_nothing(kind: str, tmp_path: Path) -> None:
 def test_an_archive_that_vanishes_or_is_replaced_under_the_run(photos: Path, tmp_path: Path) -> None:
     """Gone, it ends the run; replaced, what is no longer in it is unreadable; the file kept open misleads nobody."""
     archive = pack(photos, tmp_path / "photos.tar")
-    chunk = [Found(Key(str(archive), name), 1, 1) for name in ("astronaut.jpg", "deep/mirrored.png")]
+    chunk = [ImageFile(Key(str(archive), name), 1, 1) for name in ("astronaut.jpg", "deep/mirrored.png")]
     assert [one.status for one in annotate_chunk(chunk, WORKER)] == [Status.OK, Status.OK]
     (photos / "astronaut.jpg").unlink()
     pack(photos, tmp_path / "new.tar").replace(archive)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from batch.detection.faces import CLASSIFY, VERIFY
-from batch.outcome import Found, Key, Outcome, Proposals, Result, Status
+from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Status
 from batch.settings import DetectorSettings, WorkerSettings
 from jobs.annotation.batches import in_batches
 
@@ -13,7 +13,15 @@ def proposals(number: int, faces: int, side: int = 48) -> Proposals:
     cut = np.full((faces, side, side), number, np.uint8)
     boxes = np.column_stack([np.arange(faces) * 100.0, np.zeros(faces), np.full((faces, 2), 20)])
     return Proposals(
-        Found(Key("r", str(number)), 1, 1), 9999, 9999, None, boxes, np.full(faces, 0.9), cut, np.zeros((faces, 3)), {}
+        ImageFile(Key("r", str(number)), 1, 1),
+        9999,
+        9999,
+        None,
+        boxes,
+        np.full(faces, 0.9),
+        cut,
+        np.zeros((faces, 3)),
+        {},
     )
 
 
@@ -33,7 +41,7 @@ class Echo:
 def test_every_face_gets_its_own_answer(batch_size: int) -> None:
     """Faces come back to their images in order, in full batches whatever the number of faces of an image."""
     results: list[Result] = [proposals(n, faces) for n, faces in enumerate([0, 3, 0, 20, 1, 0, 5, 40, 0])]
-    results.insert(4, Outcome(Found(Key("r", "4.5"), 1, 1), Status.UNREADABLE, "damaged"))
+    results.insert(4, Outcome(ImageFile(Key("r", "4.5"), 1, 1), Status.UNREADABLE, "damaged"))
     echo, settings = Echo(), WorkerSettings(DetectorSettings("yunet"))
     outcomes = list(in_batches(results, settings, {CLASSIFY: (echo, batch_size)}))
     assert [one.found for one in outcomes] == [one.found for one in results]

@@ -8,7 +8,7 @@ from batch.detection.boxes import intersection_over_smaller, iou, non_max_suppre
 from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.verification import merged
 from batch.images.decode import Photograph
-from batch.outcome import Found, Key, Outcome, Proposals, Status
+from batch.outcome import ImageFile, Key, Outcome, Proposals, Status
 from batch.settings import DetectorSettings
 from batch.tables.schema import face_rows
 from batch.workers.worker import find_faces
@@ -45,7 +45,7 @@ def labelled(
     boxes, scores, cut, quality = find_faces(photograph, Answers(answers), detector)
     assert cut.shape == (len(boxes), *((72, 72) if detector.spec.verified else (48, 48)))
     assert cut.dtype == np.uint8
-    found = Found(Key("r", "p"), 1, 1)
+    found = ImageFile(Key("r", "p"), 1, 1)
     proposals = Proposals(found, photograph.width, photograph.height, None, boxes, scores, cut, quality, {})
     networks = {
         VERIFY: lambda crops: np.resize(looks, (len(crops), 1)) * [[0, 1]],

@@ -15,7 +15,7 @@ from handmade_tables import outcome, photograph, write_tables
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from batch.outcome import Found, Key, Outcome, Status
+from batch.outcome import ImageFile, Key, Outcome, Status
 from jobs.export import app
 from model.labels import EMOTIONS
 
@@ -29,7 +29,7 @@ def annotations(tmp_path: Path) -> Path:
         (tmp_path / name).parent.mkdir(parents=True)
         image, exif = photograph((120, 160), orientation)
         image.save(tmp_path / name, exif=exif)
-    broken = Outcome(Found(Key(str(tmp_path / "two"), "broken.jpg"), 1, 1), Status.UNREADABLE, "cut off")
+    broken = Outcome(ImageFile(Key(str(tmp_path / "two"), "broken.jpg"), 1, 1), Status.UNREADABLE, "cut off")
     faces, none = outcome(tmp_path / "one", "deep/é #1.jpg", FACES), outcome(tmp_path / "two", "none.jpg", {})
     return write_tables(tmp_path / "out", faces, none, broken)
 

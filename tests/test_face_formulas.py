@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from batch.detection.faces import VERIFY, answered, labelled_faces
 from batch.detection.verification import average_log_odds
-from batch.outcome import Found, Key, Proposals
+from batch.outcome import ImageFile, Key, Proposals
 from batch.settings import DetectorSettings
 from jobs.training import faces as train_faces
 from jobs.training import mining
@@ -170,7 +170,7 @@ def test_a_threshold_becomes_the_glances_zero() -> None:
 def proposals(boxes: np.ndarray, scores: list[float], cut: np.ndarray) -> Proposals:
     """What a worker proposes of an image."""
     return Proposals(
-        found=Found(Key("r", "p"), 1, 1),
+        found=ImageFile(Key("r", "p"), 1, 1),
         width=999,
         height=99,
         taken_at=None,

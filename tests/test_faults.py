@@ -14,7 +14,7 @@ from conftest import annotate_here, astronaut, noise
 from batch.errors import UnreadError
 from batch.faults import MAY_HEAL, may_heal
 from batch.images import decode
-from batch.outcome import Found, Key, Outcome, Proposals, Result, Setback, Status
+from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots.walk import WalkSettings
 from batch.settings import WorkerSettings
@@ -23,8 +23,8 @@ from batch.workers.patience import Patience
 from batch.workers.worker import annotate_image
 
 
-def images(count: int) -> list[Found]:
-    return [Found(Key("/photos", f"{number:05d}.jpg"), number, number) for number in range(count)]
+def images(count: int) -> list[ImageFile]:
+    return [ImageFile(Key("/photos", f"{number:05d}.jpg"), number, number) for number in range(count)]
 
 
 class Answer(Exception):
@@ -68,7 +68,7 @@ def test_a_photograph_that_cannot_be_read_for_now_has_no_outcome(
 ) -> None:
     """Whatever of that kind the open file meets, the image is set back, and is read once it has healed."""
     astronaut().save(tmp_path / "a.jpg")
-    found = Found(Key(str(tmp_path), "a.jpg"), 1, 1)
+    found = ImageFile(Key(str(tmp_path), "a.jpg"), 1, 1)
 
     def failing(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -87,7 +87,7 @@ class Flaky:
     def __init__(self, heal_after: dict[str, int]) -> None:
         self.left, self.tries = dict(heal_after), 0
 
-    def __call__(self, found: Iterable[Found]) -> Generator[Result, None, None]:
+    def __call__(self, found: Iterable[ImageFile]) -> Generator[Result, None, None]:
         """Read what can be read."""
         self.tries += 1
         for one in found:
@@ -120,11 +120,11 @@ def test_many_in_a_row_stop_the_run() -> None:
     work = Flaky({f"{number:05d}.jpg": 10**6 for number in range(5, 10**6)})
     asked = 0
 
-    def endless() -> Iterator[Found]:
+    def endless() -> Iterator[ImageFile]:
         nonlocal asked
         for number in range(10**6):
             asked += 1
-            yield Found(Key("/photos", f"{number:05d}.jpg"), number, number)
+            yield ImageFile(Key("/photos", f"{number:05d}.jpg"), number, number)
 
     patient = Patience(work, pauses=(0, 0), many=20)
     assert len(list(patient.results(endless()))) == 5

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from batch.outcome import Found, Key, Outcome, Status
+from batch.outcome import ImageFile, Key, Outcome, Status
 from jobs.annotation.run_report import RunReport
 from jobs.log import LogFormat, printable, start_logging
 
@@ -44,7 +44,7 @@ def test_names_cannot_command_a_terminal_beside_the_bar(monkeypatch: pytest.Monk
     with open(terminal, "w", encoding="utf-8") as stderr:  # noqa: PTH123 - a descriptor
         monkeypatch.setattr(sys, "stderr", stderr)
         start_logging(LogFormat.TEXT)
-        crashed = Found(Key("/photos\x1b]0;owned\x07", "a\x1b[2Jb\x1b[31m.jpg"), 1, 1)
+        crashed = ImageFile(Key("/photos\x1b]0;owned\x07", "a\x1b[2Jb\x1b[31m.jpg"), 1, 1)
         with RunReport(bar=True) as report:
             report.add(Outcome(crashed, Status.CRASHED, "died of \x1b[2J"), [])
         stderr.flush()

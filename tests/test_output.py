@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import OutputError, OutputHeld
-from batch.outcome import Box, Face, Found, Key, Outcome, Quality, Status
+from batch.outcome import Box, Face, ImageFile, Key, Outcome, Quality, Status
 from batch.tables import publish as publishing
 from batch.tables import schema
 from batch.tables.checkpoints import Checkpoints
@@ -36,7 +36,7 @@ IDENTITY = {"schema": SCHEMA_VERSION, "model": "abc"}
 def outcome(path: str, faces: int = 1, size: int = 5) -> Outcome:
     found = tuple(Face(Box(1.4, 2.6, 10 + i, 20), 0.9, np.full(2, 0.5, "f4"), QUALITY) for i in reversed(range(faces)))
     status = Status.OK if faces else Status.NO_FACE
-    return Outcome(Found(Key("/r", path), size, 7), status, width=100, height=80, faces=found)
+    return Outcome(ImageFile(Key("/r", path), size, 7), status, width=100, height=80, faces=found)
 
 
 def write(output: Path, *outcomes: Outcome) -> Checkpoints:
@@ -76,7 +76,7 @@ def test_columns_are_those_of_the_contract(tmp_path: Path) -> None:
 
 def test_sizes_beyond_the_column_are_null() -> None:
     """A damaged header that claims four thousand million pixels does not break the table."""
-    huge = Outcome(Found(Key("/r", "a"), 1, 1), Status.TOO_LARGE, "too large", 4_294_967_169, 64)
+    huge = Outcome(ImageFile(Key("/r", "a"), 1, 1), Status.TOO_LARGE, "too large", 4_294_967_169, 64)
     assert image_rows([huge])["width"].to_pylist() == [None]
     assert len(face_rows([huge], LABELS)) == 0
 

@@ -9,7 +9,7 @@ from conftest import noise
 
 from batch import plan as planning
 from batch.errors import RootError
-from batch.outcome import Found, Key
+from batch.outcome import ImageFile, Key
 from batch.plan import Plan
 from batch.roots.folder import Folder
 from batch.roots.root import Listed
@@ -94,7 +94,7 @@ def told(monkeypatch: pytest.MonkeyPatch, listing: list[str] | None = None, coun
 
     def images(root: Folder, _: WalkSettings) -> Listed:
         names = listing if listing is not None else (f"{number:08d}.jpg" for number in range(count))
-        return Listed(Found(Key(root.name, name), 1, 1) for name in names)
+        return Listed(ImageFile(Key(root.name, name), 1, 1) for name in names)
 
     monkeypatch.setattr(Folder, "images", images)
     monkeypatch.setattr(Folder, "is_empty", lambda _: False)

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from batch.errors import WorkersError
-from batch.outcome import FAILED, Found, Key, Outcome, Status
+from batch.outcome import FAILED, ImageFile, Key, Outcome, Status
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.workers import pool
 from batch.workers.pool import annotate_images, believed
@@ -27,11 +27,11 @@ from batch.workers.worker import annotate_chunk, time_limit
 from batch.workers.worker_process import Work
 
 
-def images(count: int) -> list[Found]:
-    return [Found(Key("/photos", f"{number:05d}.jpg"), number, number) for number in range(count)]
+def images(count: int) -> list[ImageFile]:
+    return [ImageFile(Key("/photos", f"{number:05d}.jpg"), number, number) for number in range(count)]
 
 
-def die_on_some(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+def die_on_some(chunk: list[ImageFile], _settings: WorkerSettings) -> list[Outcome]:
     """Stand in for a decoder that aborts, is killed for its memory, or writes where it may not."""
     deaths = {"00013.jpg": signal.SIGABRT, "00113.jpg": signal.SIGKILL, "00213.jpg": signal.SIGSEGV}
     for found in chunk:
@@ -40,7 +40,7 @@ def die_on_some(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
     return [Outcome(found, Status.NO_FACE) for found in chunk]
 
 
-def uneven(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+def uneven(chunk: list[ImageFile], _settings: WorkerSettings) -> list[Outcome]:
     """Take longer for some chunks, so that they finish out of order."""
     time.sleep(0.05 * (len(chunk) and chunk[0].size_bytes % 3))
     return [Outcome(found, Status.NO_FACE) for found in chunk]
@@ -57,10 +57,10 @@ def test_an_interrupted_run_does_not_tell_of_its_tasks(photos: Path) -> None:
     """A run that ends while its workers are ahead of it prints nothing of joblib's."""
     program = """
 import sys, time
-from batch.outcome import Found, Key
+from batch.outcome import ImageFile, Key
 from batch.workers.pool import annotate_images, believed
 from batch.settings import WorkerSettings
-images = [Found(Key(sys.argv[1], "no.jpg"), number, 1) for number in range(40)]
+images = [ImageFile(Key(sys.argv[1], "no.jpg"), number, 1) for number in range(40)]
 outcomes = annotate_images(images, WorkerSettings(), 2)
 print(next(outcomes).status)
 time.sleep(1)
@@ -79,7 +79,7 @@ def test_a_crash_costs_its_image_alone() -> None:
     assert all(outcome.error for outcome in outcomes if outcome.status is Status.CRASHED)
 
 
-def hang_on_some(chunk: list[Found], settings: WorkerSettings) -> Iterator[Outcome]:
+def hang_on_some(chunk: list[ImageFile], settings: WorkerSettings) -> Iterator[Outcome]:
     """Stand in for a decoder that never comes back from images whose number ends in 13, holding everything up."""
     for found in chunk:
         with time_limit(settings.image_timeout):
@@ -97,7 +97,7 @@ def test_a_hang_costs_its_image_alone() -> None:
     assert "--image-timeout 2" in str(crashed["00013.jpg"])
 
 
-def hang_on_many(chunk: list[Found], settings: WorkerSettings) -> Iterator[Outcome]:
+def hang_on_many(chunk: list[ImageFile], settings: WorkerSettings) -> Iterator[Outcome]:
     """Stand in for a decoder that hangs on each image whose number ends in 3, and count how often it is asked."""
     for found in chunk:
         with Path(found.key.root, "asked").open("a") as asked:
@@ -111,7 +111,7 @@ def hang_on_many(chunk: list[Found], settings: WorkerSettings) -> Iterator[Outco
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_each_hang_is_waited_for_once(jobs: int, tmp_path: Path) -> None:
     """An image that hangs is asked for once, whatever its neighbours do; with one job, too."""
-    found = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(14)]
+    found = [ImageFile(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(14)]
     outcomes = list(annotate_images(found, WorkerSettings(image_timeout=1.5), jobs, hang_on_many))
     crashed = [outcome.found.key.path for outcome in outcomes if outcome.status is Status.CRASHED]
     assert crashed == ["3.jpg", "13.jpg"]
@@ -132,14 +132,14 @@ def test_sparse_giants_cost_themselves(jobs: int, worker: WorkerSettings, photos
         shutil.copy(photos / "astronaut.jpg", tmp_path / f"{number}.jpg")
     for name in ("1.jpg", "4.jpg"):
         endless_jpeg(tmp_path / name)
-    found = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(6)]
+    found = [ImageFile(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(6)]
     outcomes = list(annotate_images(found, replace(worker, image_timeout=4), jobs))
     assert [outcome.found for outcome in outcomes] == found
     failed = {outcome.found.key.path for outcome in outcomes if outcome.status in FAILED}
     assert failed == {"1.jpg", "4.jpg"}
 
 
-def told_slowly(chunk: list[Found], _settings: WorkerSettings) -> Iterator[Outcome]:
+def told_slowly(chunk: list[ImageFile], _settings: WorkerSettings) -> Iterator[Outcome]:
     """Healthy work, during which the process writes down its number."""
     for found in chunk:
         Path(found.key.root, f"{os.getpid()}.pid").touch()
@@ -150,7 +150,7 @@ def told_slowly(chunk: list[Found], _settings: WorkerSettings) -> Iterator[Outco
 @pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_killed_from_outside_cost_no_image(deadly: signal.Signals, tmp_path: Path) -> None:
     """Whoever kills workers, now the one and now the other, has no healthy image called crashed."""
-    found = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(120)]
+    found = [ImageFile(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(120)]
     killed = []
 
     def kill_some() -> None:
@@ -170,13 +170,13 @@ def test_workers_killed_from_outside_cost_no_image(deadly: signal.Signals, tmp_p
     assert len(killed) >= 2
 
 
-def never_ready(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+def never_ready(chunk: list[ImageFile], _settings: WorkerSettings) -> list[Outcome]:
     """Die while loading, as where there is no memory for OpenCV."""
     os.kill(os.getpid(), signal.SIGKILL)
     return [Outcome(found, Status.NO_FACE) for found in chunk]
 
 
-def killed_at_each(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+def killed_at_each(chunk: list[ImageFile], _settings: WorkerSettings) -> list[Outcome]:
     """Be killed at each image, as by a limit on memory that is too low."""
     if chunk:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -200,11 +200,11 @@ def test_what_a_worker_raises_is_raised() -> None:
     assert "in nonsense" in str(raised.value.__notes__)
 
 
-def nonsense(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+def nonsense(chunk: list[ImageFile], _settings: WorkerSettings) -> list[Outcome]:
     return [Outcome(found, Status.NO_FACE, width=1 // 0) for found in chunk]
 
 
-def short_of_memory(chunk: list[Found], settings: WorkerSettings) -> list[Outcome]:
+def short_of_memory(chunk: list[ImageFile], settings: WorkerSettings) -> list[Outcome]:
     """Do the real work in a process that gets no more than 32 MiB on top of what it has."""
     annotate_chunk([], settings)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -223,7 +223,7 @@ def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, worker: Wor
         Image.new("L", (64, 48)).save(tmp_path / f"{number:05d}.{suffix}")
     large = Image.new("L", (12_000, 12_000))
     large.save(tmp_path / f"00002.{suffix}", **({"progressive": True} if suffix == "jpg" else {}))
-    found = [Found(Key(str(tmp_path), f"{number:05d}.{suffix}"), 1, 1) for number in range(8)]
+    found = [ImageFile(Key(str(tmp_path), f"{number:05d}.{suffix}"), 1, 1) for number in range(8)]
     settings = replace(worker, detector=DetectorSettings(detect_size=8000))
     outcomes = list(annotate_images(found, settings, 2, short_of_memory))
     assert [outcome.found for outcome in outcomes] == found
@@ -236,18 +236,18 @@ def test_the_stream_of_images_is_not_read_ahead_without_bound() -> None:
     """Work starts, and outcomes come, long before the last of a million images is known."""
     read = 0
 
-    def endless() -> Iterator[Found]:
+    def endless() -> Iterator[ImageFile]:
         nonlocal read
         for number in range(1_000_000):
             read += 1
-            yield Found(Key("/photos", f"{number}"), number, number)
+            yield ImageFile(Key("/photos", f"{number}"), number, number)
 
     first = list(islice(annotate_images(endless(), WorkerSettings(), 2, uneven), 10))
     assert len(first) == 10
     assert read < 2000
 
 
-def leave_a_trace(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome]:
+def leave_a_trace(chunk: list[ImageFile], _settings: WorkerSettings) -> list[Outcome]:
     for found in chunk:
         Path(found.key.root, found.key.path).touch()
     return [Outcome(found, Status.NO_FACE) for found in chunk]
@@ -255,7 +255,7 @@ def leave_a_trace(chunk: list[Found], _settings: WorkerSettings) -> list[Outcome
 
 def test_workers_go_on_while_the_consumer_is_busy(tmp_path: Path) -> None:
     """While Keras is imported, which takes as long as hundreds of images, two workers do not run out of work."""
-    found = [Found(Key(str(tmp_path), f"{number}"), number, number) for number in range(3000)]
+    found = [ImageFile(Key(str(tmp_path), f"{number}"), number, number) for number in range(3000)]
     outcomes = annotate_images(found, WorkerSettings(), 2, leave_a_trace)
     next(outcomes)
     deadline = time.monotonic() + 60
@@ -269,6 +269,6 @@ def test_workers_go_on_while_the_consumer_is_busy(tmp_path: Path) -> None:
 def test_missing_files_are_outcomes_too(worker: WorkerSettings, tmp_path: Path) -> None:
     """The real worker in a real pool gives a row for files that are gone."""
     (tmp_path / "there.jpg").touch()
-    gone = [Found(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(20)]
+    gone = [ImageFile(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(20)]
     outcomes = list(annotate_images(gone, worker, 2))
     assert {outcome.status for outcome in outcomes} == {Status.UNREADABLE}

@@ -14,7 +14,7 @@ from test_output import publish_all
 
 from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.quality import measure_faces
-from batch.outcome import Box, Face, Found, Key, Outcome, Proposals, Quality, Status
+from batch.outcome import Box, Face, ImageFile, Key, Outcome, Proposals, Quality, Status
 from batch.settings import DetectorSettings
 from batch.tables.schema import face_rows
 
@@ -93,7 +93,7 @@ def test_real_faces_in_photographs_of_different_sizes(shared_data: Path) -> None
 def test_faces_that_touch_the_border(box: tuple[int, ...], expected: bool) -> None:
     """A face whose box reaches the photograph's border may be cut off."""
     face = Face(Box(*box), 0.9, np.array([1.0]), Quality(0.6, 0.5, 0.25))
-    image = Outcome(Found(Key("/r", "a.jpg"), 1, 1), Status.OK, width=512, height=512, faces=(face,))
+    image = Outcome(ImageFile(Key("/r", "a.jpg"), 1, 1), Status.OK, width=512, height=512, faces=(face,))
     (row,) = face_rows([image], ("joy",)).to_pylist()
     assert row["touches_border"] is expected
     assert row["sharpness"] == pytest.approx(0.6)
@@ -117,7 +117,7 @@ def looked_at(quality: list[Quality]) -> Proposals:
     boxes = np.array([[100, 0, 20, 20], [102, 0, 20, 20], [98, 0, 20, 20]] * 2, float)
     boxes[3:] = boxes[3:] * 2 + [300, 0, 0, 0]
     cut = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((6, 72, 72), np.uint8)
-    found = Found(Key("/r", "a.jpg"), 1, 1)
+    found = ImageFile(Key("/r", "a.jpg"), 1, 1)
     return Proposals(found, 999, 99, None, boxes, np.full(6, 0.9), cut, np.array(quality), {})
 
 
@@ -141,7 +141,7 @@ def test_quality_stays_with_its_face(tmp_path: Path) -> None:
 
     def annotated(path: str, faces: int) -> Outcome:
         made = [Face(Box(9, 9, 9, 9), 0.9, np.full(2, 0.5), Quality(*rng.random(3))) for _ in range(faces)]
-        return Outcome(Found(Key("/r", path), 1, 1), Status.OK, width=99, height=99, faces=tuple(made))
+        return Outcome(ImageFile(Key("/r", path), 1, 1), Status.OK, width=99, height=99, faces=tuple(made))
 
     runs = [[annotated(f"{n}.jpg", n) for n in order] for order in ([3, 0, 2, 5, 1], [4, 2])]
     for outcomes in runs:

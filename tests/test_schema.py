@@ -19,7 +19,7 @@ from handmade_tables import IDENTITY, outcome, photograph, write_tables
 from typer.testing import CliRunner
 
 from batch.errors import OutputError
-from batch.outcome import Found, Key, Outcome, Quality, Status
+from batch.outcome import ImageFile, Key, Outcome, Quality, Status
 from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
 from batch.tables.snapshot import read_annotations, read_snapshot
 from jobs.export import app
@@ -36,7 +36,7 @@ def shards(tmp_path: Path) -> Path:
     for name in "abcd":
         image, exif = photograph((160, 120))
         image.save(tmp_path / "photos" / f"{name}.jpg", exif=exif)
-    broken = Outcome(Found(Key(str(tmp_path / "photos"), "broken.jpg"), 1, 1), Status.UNREADABLE, "cut off")
+    broken = Outcome(ImageFile(Key(str(tmp_path / "photos"), "broken.jpg"), 1, 1), Status.UNREADABLE, "cut off")
     faces = [{}, {BOX: "joy", (90, 30, 40, 40): "fear"}, {BOX: "anger"}, {BOX: "fear"}]
     for name, emotions in zip("abcd", faces, strict=True):
         there = outcome(tmp_path / "photos", f"{name}.jpg", emotions)

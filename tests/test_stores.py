@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
 from batch.errors import RootError
-from batch.outcome import Found, Key, Setback, Status
+from batch.outcome import ImageFile, Key, Setback, Status
 from batch.roots import open_root, typed_root
 from batch.roots.walk import WalkSettings
 from batch.workers.fetching import forget_outages
@@ -133,7 +133,7 @@ def test_objects_that_cannot_be_read_are_rows(client: Any, monkeypatch: pytest.M
     put(client, "album/empty.jpg", content=b"")
     put(client, "album/huge.jpg", content=bytes(101))
     names = ("damaged.jpg", "empty.jpg", "gone.jpg", "huge.jpg")
-    chunk = [Found(Key(URL, name), 1, 1) for name in names]
+    chunk = [ImageFile(Key(URL, name), 1, 1) for name in names]
     damaged, nothing, gone, huge = annotate_chunk(chunk, WORKER)
     assert {damaged.status, nothing.status, gone.status} == {Status.UNREADABLE}
     assert "not an image" in str(damaged.error) and "empty" in str(nothing.error) and "vanished" in str(gone.error)
@@ -152,11 +152,11 @@ def test_credentials_that_expire_end_the_run(client: Any, monkeypatch: pytest.Mo
 
     files = open_root(URL)._files
     monkeypatch.setattr(files, "_info", refuse)  # stands in for a policy, which the server does not know
-    [row] = annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WORKER)
+    [row] = annotate_chunk([ImageFile(Key(URL, "a.jpg"), 1, 1)], WORKER)
     assert row.status is Status.DENIED
     monkeypatch.setattr(files, "_ls", refuse)
     with pytest.raises(RootError, match="Not allowed to list"):
-        annotate_chunk([Found(Key(URL, "a.jpg"), 1, 1)], WORKER)
+        annotate_chunk([ImageFile(Key(URL, "a.jpg"), 1, 1)], WORKER)
 
 
 def test_what_does_not_answer_deletes_nothing(client: Any, photos: Path, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_what_does_not_answer_deletes_nothing(client: Any, photos: Path, tmp_pat
         S3FileSystem.clear_instance_cache()
         with pytest.raises(RootError, match="Could not connect"):
             annotate_here(URL, tmp_path / "out", prune=True, worker=replace(WORKER, networks=None, store_timeout=0))
-        [unread] = annotate_chunk([Found(Key(URL, "astronaut.jpg"), 1, 1)], replace(WORKER, store_timeout=0))
+        [unread] = annotate_chunk([ImageFile(Key(URL, "astronaut.jpg"), 1, 1)], replace(WORKER, store_timeout=0))
         assert isinstance(unread, Setback)
         assert "Could not connect" in unread.reason
         forget_outages()

@@ -5,7 +5,7 @@ import pytest
 
 from batch.detection.faces import CLASSIFY, VERIFY, labelled_faces
 from batch.detection.verification import average_log_odds
-from batch.outcome import Found, Key, Outcome, Proposals, Status
+from batch.outcome import ImageFile, Key, Outcome, Proposals, Status
 from batch.settings import DetectorSettings
 
 BOXES = np.array([[0, 0, 10, 10], [1, 1, 10, 10], [40, 0, 20, 20], [80, 0, 10, 10]], float)
@@ -15,7 +15,7 @@ def faces_by(*looks: list[float]) -> tuple[Outcome, list[tuple[str, list[int]]]]
     """The outcome of four proposals if the verifier's looks tell these probabilities, and what was asked about them."""
     patches = 10 * np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((4, 72, 72), np.uint8)
     proposals = Proposals(
-        Found(Key("r", "p"), 1, 1), 100, 100, None, BOXES, np.full(4, 0.5), patches, np.zeros((4, 3)), {}
+        ImageFile(Key("r", "p"), 1, 1), 100, 100, None, BOXES, np.full(4, 0.5), patches, np.zeros((4, 3)), {}
     )
     asking = labelled_faces(proposals, DetectorSettings(face_threshold=0.5), with_crops=True)
     asked = []

@@ -12,7 +12,7 @@ from PIL import Image
 from batch.detection.boxes import iou
 from batch.detection.crop import crop_faces
 from batch.errors import RootError
-from batch.outcome import Found, Key, Proposals, Result, Status
+from batch.outcome import ImageFile, Key, Proposals, Result, Status
 from batch.plan import Plan
 from batch.roots.walk import WalkSettings
 from batch.settings import WorkerSettings
@@ -26,7 +26,7 @@ FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye
 
 def outcome(image: Image.Image, file: Path) -> Result:
     image.save(file)
-    return annotate_image(Found(Key(str(file.parent), file.name), 1, 1), WorkerSettings())
+    return annotate_image(ImageFile(Key(str(file.parent), file.name), 1, 1), WorkerSettings())
 
 
 @pytest.mark.parametrize("scale", [0.5, 1, 3, 8])
@@ -93,7 +93,7 @@ def test_crop_beyond_the_border_repeats_it() -> None:
 
 def test_a_root_that_vanishes_is_no_heap_of_unreadable_images(tmp_path: Path) -> None:
     """A disk that goes away under the run ends it; a single image that goes away is a row."""
-    gone = [Found(Key(str(tmp_path / "disk"), "a.jpg"), 1, 1)]
+    gone = [ImageFile(Key(str(tmp_path / "disk"), "a.jpg"), 1, 1)]
     (tmp_path / "disk").mkdir()
     with pytest.raises(RootError, match="vanished"):
         annotate_chunk(gone, WorkerSettings())
@@ -101,7 +101,7 @@ def test_a_root_that_vanishes_is_no_heap_of_unreadable_images(tmp_path: Path) ->
     with pytest.raises(RootError, match="vanished"):
         annotate_chunk(gone, WorkerSettings())
     astronaut().save(tmp_path / "b.jpg")
-    [row] = annotate_chunk([Found(Key(str(tmp_path), "a.jpg"), 1, 1)], WorkerSettings())
+    [row] = annotate_chunk([ImageFile(Key(str(tmp_path), "a.jpg"), 1, 1)], WorkerSettings())
     assert row.status is Status.UNREADABLE
 
 

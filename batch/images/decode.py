@@ -62,8 +62,8 @@ class Photograph:
     taken_at: datetime | None
 
 
-def read_photograph(file: ImageSource, max_pixels: int, enough: int) -> Photograph:
-    """Read and decode ``file``. JPEGs are decoded at the smallest DCT scale whose long side is at least ``enough``.
+def read_photograph(file: ImageSource, max_pixels: int, decode_long_side: int) -> Photograph:
+    """Read and decode ``file``. JPEGs are decoded at the smallest DCT scale with at least ``decode_long_side`` pixels.
 
     Raises ImageError with status DENIED, UNREADABLE, or TOO_LARGE (more than ``max_pixels``, as a rule known from the
     header and not decoded, or more than there is memory for).
@@ -74,7 +74,7 @@ def read_photograph(file: ImageSource, max_pixels: int, enough: int) -> Photogra
         width, height = full or image.size
         _check_size(width, height, max_pixels)
         if image.format in _SHRUNK:
-            shrink = max(1.0, max(width, height) / enough)
+            shrink = max(1.0, max(width, height) / decode_long_side)
             image.draft("L", (math.ceil(width / shrink), math.ceil(height / shrink)))
         image.load()
         if not full and image.format not in _SHRUNK:

@@ -8,7 +8,7 @@ from pathlib import Path
 from batch.errors import RootError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
-from batch.outcome import Found, Key
+from batch.outcome import ImageFile, Key
 from batch.roots.members import Members
 from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member
 from batch.roots.tar_members import TarMembers
@@ -35,11 +35,11 @@ class Archive(InOnePiece):
         """The images, found by their first bytes where the suffix does not tell."""
         return Listed(self._images(settings))
 
-    def _images(self, settings: WalkSettings) -> Iterator[Found]:
+    def _images(self, settings: WalkSettings) -> Iterator[ImageFile]:
         members = self._members()
         for path in sorted(members.paths):
             if settings.wants(path) and (has_image_suffix(path) or starts_like_image(members.start(path))):
-                yield Found(Key(self.name, path), *members.version(path))
+                yield ImageFile(Key(self.name, path), *members.version(path))
 
     def is_empty(self) -> bool:
         """Whether there is no file within; raises RootError."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, Protocol
 
-from batch.outcome import Found, ImageError, Status
+from batch.outcome import ImageError, ImageFile, Status
 from batch.roots.walk import WalkSettings
 
 LARGEST = 2**29
@@ -39,7 +39,7 @@ class Listing(Protocol):
     def devices(self) -> dict[str, int]:
         """The device that each folder lies on, of a root that holds disks."""
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[ImageFile]:
         """List the images; raises RootError if the root cannot be listed."""
 
 
@@ -161,11 +161,11 @@ class InOnePiece:
 class Listed:
     """A listing that is whole, or raises RootError."""
 
-    images: Iterable[Found]
+    images: Iterable[ImageFile]
     unlistable: dict[str, str] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[ImageFile]:
         """The images, sorted by path."""
         return iter(self.images)
 

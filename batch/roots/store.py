@@ -12,7 +12,7 @@ from batch.errors import OutageError, RootError
 from batch.faults import TransientError, http_answer, may_heal
 from batch.images.formats import has_image_suffix
 from batch.names import from_text, to_text
-from batch.outcome import Found, ImageError, Key, Status
+from batch.outcome import ImageError, ImageFile, Key, Status
 from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member, check_size, is_hidden
 from batch.roots.store_client import SCHEMES, ask, store_client
 from batch.roots.walk import WalkSettings
@@ -131,7 +131,7 @@ class Store(InOnePiece):
         return ask(self._files, method, place, seconds=seconds, **options)
 
     @cached_property
-    def _listing(self) -> tuple[int, list[Found]]:
+    def _listing(self) -> tuple[int, list[ImageFile]]:
         """How many objects there are, and the images among them, sorted by path; raises RootError."""
         with self._asked():
             objects = self._objects()
@@ -150,12 +150,12 @@ class Store(InOnePiece):
             found = {name: facts for name, facts in below.items() if f"{name}/".startswith(f"{self._location}/")}
         return list(found.items())
 
-    def _found(self, path: str, facts: dict[str, Any]) -> Found:
+    def _found(self, path: str, facts: dict[str, Any]) -> ImageFile:
         """An object's size, and the second of its last change with its ETag's checksum in place of nanoseconds."""
         changed = next((facts[name] for name in _TIMES if isinstance(facts.get(name), datetime)), None)
         tag = next((str(facts[name]) for name in _TAGS if facts.get(name)), "")
         seconds = int(changed.timestamp()) if changed else 0
-        return Found(
+        return ImageFile(
             Key(self.name, to_text(path)), int(facts["size"] or 0), seconds * 10**9 + crc32(tag.encode()) % 10**9
         )
 

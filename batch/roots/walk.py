@@ -11,7 +11,7 @@ from pathlib import Path
 from batch.errors import RootError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text, to_text
-from batch.outcome import Found, Key
+from batch.outcome import ImageFile, Key
 
 _LATEST = 2**63 - 1  # the year 2262, the last that an int64 of nanoseconds can tell; the first is 1677
 
@@ -73,11 +73,11 @@ class Walk:
         """Know the root as the output writes it, and as the start of its images' paths."""
         self._name, self._start = to_text(str(self.root)), os.path.join(self.root, "")
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[ImageFile]:
         """The images, each as it is come to."""
         return self._walked() if self.settings.paths is None else self._named(sorted(self.settings.paths))
 
-    def _named(self, paths: list[str]) -> Iterator[Found]:
+    def _named(self, paths: list[str]) -> Iterator[ImageFile]:
         """Those of single photographs that are there."""
         for path in paths:
             folder = path[: path.rfind("/") + 1]
@@ -86,7 +86,7 @@ class Walk:
             if found is not None:
                 yield found
 
-    def _walked(self) -> Iterator[Found]:
+    def _walked(self) -> Iterator[ImageFile]:
         """Depth first with an explicit stack, so that no depth is too deep."""
         stack = [self._entries("")]
         trail = [_identity(self.root)]
@@ -131,17 +131,17 @@ class Walk:
         except OSError:
             return False
 
-    def _found(self, path: str) -> Found | None:
+    def _found(self, path: str) -> ImageFile | None:
         if not self.settings.wants(path):
             return None
         file, named_image = self._start + from_text(path), has_image_suffix(path)
         try:
             status = os.stat(file)
         except OSError:  # a link that leads nowhere, or a file that has just vanished
-            return Found(Key(self._name, path), 0, 0) if named_image else None
+            return ImageFile(Key(self._name, path), 0, 0) if named_image else None
         if not stat.S_ISREG(status.st_mode) or not (named_image or holds_image(file)):
             return None
-        return Found(Key(self._name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
+        return ImageFile(Key(self._name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

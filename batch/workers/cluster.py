@@ -16,22 +16,19 @@ from joblib._dask import DaskDistributedBackend
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from batch.errors import ClusterError, DetectorError, NetworkError, RootError
-from batch.outcome import Found, Outcome, Result, Status
+from batch.outcome import ImageFile, Outcome, Result, Status
 from batch.roots import open_root
 from batch.settings import WorkerSettings
-from batch.workers.pool import CHUNK, IN_FLIGHT, batched
+from batch.workers.pool import CHUNK, CHUNKS_PER_WORKER, IN_FLIGHT, batched
 
 _PATIENCE = 10
 """Seconds that scheduler and workers have to answer."""
-
-_WAVE = 16
-"""Chunks per worker that are in flight at most."""
 
 # What a run that is interrupted has done beyond what it has recorded is done again, which is no news for anybody.
 warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", module="joblib")
 
 
-def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
+def annotate_chunk(chunk: list[ImageFile], settings: WorkerSettings) -> list[Result]:
     """Import OpenCV in the process that needs it; the one that gave the command does without."""
     from batch.workers.worker import annotate_chunk
 
@@ -66,17 +63,17 @@ class _SurvivingBackend(DaskDistributedBackend):
 
 
 def annotate_on_cluster(
-    images: Iterable[Found], settings: WorkerSettings, workers: int
+    images: Iterable[ImageFile], settings: WorkerSettings, workers: int
 ) -> Generator[Result, None, None]:
     """What became of each image, in the order of ``images``, by the ``workers`` that ``cluster_workers`` gives.
 
     An image on which workers die gets the status CRASHED; the other images of its chunk are done all the same.
     """
-    for wave in batched(batched(images, CHUNK), max(_WAVE * workers, IN_FLIGHT)):
+    for wave in batched(batched(images, CHUNK), max(CHUNKS_PER_WORKER * workers, IN_FLIGHT)):
         yield from _outcomes(wave, settings, workers)
 
 
-def _outcomes(chunks: list[list[Found]], settings: WorkerSettings, workers: int) -> Iterator[Result]:
+def _outcomes(chunks: list[list[ImageFile]], settings: WorkerSettings, workers: int) -> Iterator[Result]:
     """Do some chunks; after a crash do the rest again, in ever smaller parts, until it is known which image it was."""
     done = 0
     try:
@@ -93,7 +90,7 @@ def _outcomes(chunks: list[list[Found]], settings: WorkerSettings, workers: int)
             yield from _outcomes(part, settings, workers)
 
 
-def _parts(chunks: list[list[Found]], in_flight: int) -> list[list[list[Found]]]:
+def _parts(chunks: list[list[ImageFile]], in_flight: int) -> list[list[list[ImageFile]]]:
     """Those that were probably in flight apart from those behind them; then each on its own; then halves of one."""
     if len(chunks) > in_flight:
         return [chunks[:in_flight], chunks[in_flight:]]

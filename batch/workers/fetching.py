@@ -8,7 +8,7 @@ from typing import BinaryIO, Literal
 
 from batch.errors import OutageError
 from batch.faults import TransientError
-from batch.outcome import Found, ImageError, Waiting
+from batch.outcome import ImageError, ImageFile, Waiting
 from batch.roots import open_root
 from batch.roots.outages import answered_in_time, jittered
 from batch.roots.root import ImageSource
@@ -39,7 +39,7 @@ class Fetched:
         return io.BytesIO(self.content)
 
 
-def fetched(found: Found, patience: float) -> Generator[Waiting, None, ImageSource]:
+def fetched(found: ImageFile, patience: float) -> Generator[Waiting, None, ImageSource]:
     """What the image can be read from; of a store's image the bytes are fetched, and waited for while it is out.
 
     Raises StoreGivenUp after ``patience`` seconds without any answer, and RootError if nothing is left of the root. If

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 
-from batch.outcome import Found, Key, Result, Setback
+from batch.outcome import ImageFile, Key, Result, Setback
 from batch.roots import open_root
 
 log = logging.getLogger("annotate.patience")
@@ -28,23 +28,23 @@ class Patience:
 
     def __init__(
         self,
-        work: Callable[[Iterable[Found]], Generator[Result, None, None]],
+        work: Callable[[Iterable[ImageFile]], Generator[Result, None, None]],
         pauses: tuple[float, ...] = PAUSES,
         many: int = MANY,
         remote: float = 0.0,
     ) -> None:
         self._work, self._pauses, self._many, self._remote = work, pauses, many, remote
-        self._under_way: dict[Key, Found] = {}
+        self._under_way: dict[Key, ImageFile] = {}
         self._given_up: dict[str, Setback] = {}
         self._done_at = time.monotonic()
         self.unread: list[Setback] = []
         self.stopped = False
 
-    def results(self, images: Iterable[Found]) -> Iterator[Result]:
+    def results(self, images: Iterable[ImageFile]) -> Iterator[Result]:
         """Do the images, those that cannot be read for now once more behind the others."""
         stream, tries = iter(images), 0
         self._done_at = time.monotonic()
-        again: list[Found] = []
+        again: list[ImageFile] = []
         while True:
             self.unread, self._under_way, self.stopped = [], {}, False
             some_done = yield from self._round(chain(again, stream))
@@ -66,7 +66,7 @@ class Patience:
         remote = any(open_root(setback.found.key.root).is_remote for setback in self.unread)
         return remote and self.stopped and time.monotonic() - self._done_at < self._remote
 
-    def _round(self, images: Iterable[Found]) -> Generator[Result, None, bool]:
+    def _round(self, images: Iterable[ImageFile]) -> Generator[Result, None, bool]:
         """Do images until all are done or many in a row could not be read; gives whether any could."""
         in_a_row, some_done = 0, False
         with closing(self._work(self._handed_out(images))) as results:
@@ -86,7 +86,7 @@ class Patience:
                     break
         return some_done
 
-    def _handed_out(self, images: Iterable[Found]) -> Iterator[Found]:
+    def _handed_out(self, images: Iterable[ImageFile]) -> Iterator[ImageFile]:
         for found in images:
             if found.key.root not in self._given_up:
                 self._under_way[found.key] = found

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any
 
 from batch.errors import WorkersError
-from batch.outcome import Found, Outcome, Result, Status, Waiting
+from batch.outcome import ImageFile, Outcome, Result, Status, Waiting
 from batch.roots.outages import say
 from batch.settings import WorkerSettings
 from batch.workers.worker_process import Work, WorkerDied, WorkerProcess
@@ -20,7 +20,7 @@ CHUNK = 4
 IN_FLIGHT = 128
 """Chunks that may always be in flight, so that few workers, too, have enough to do while the consumer imports Keras."""
 
-_WAVE = 16
+CHUNKS_PER_WORKER = 16
 """Chunks per worker that are in flight at most, which bounds memory however slow the consumer is."""
 
 _ALONE, _ALONE_IF_KILLED = 2, 4
@@ -32,7 +32,7 @@ _STORM = 10
 may have crashed by the machine's fault, or ours."""
 
 
-def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterable[Result | Waiting]:
+def annotate_each(chunk: list[ImageFile], settings: WorkerSettings) -> Iterable[Result | Waiting]:
     """Import OpenCV in the process that needs it; a run with nothing new does without."""
     from batch.workers.worker import annotate_each
 
@@ -40,7 +40,7 @@ def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterable[Resu
 
 
 def annotate_images(
-    images: Iterable[Found], settings: WorkerSettings, jobs: int, work: Work = annotate_each
+    images: Iterable[ImageFile], settings: WorkerSettings, jobs: int, work: Work = annotate_each
 ) -> Generator[Result, None, None]:
     """What became of each image, in the order of ``images``, by ``jobs`` processes; by this one if it is 0.
 
@@ -60,7 +60,7 @@ def annotate_images(
     with _crew(settings, work, jobs) as (crew, threads):
         for chunk in batched(images, CHUNK):
             waiting.append(threads.submit(crew.do, chunk))
-            while waiting and (len(waiting) >= max(_WAVE * jobs, IN_FLIGHT) or waiting[0].done()):
+            while waiting and (len(waiting) >= max(CHUNKS_PER_WORKER * jobs, IN_FLIGHT) or waiting[0].done()):
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
@@ -109,7 +109,7 @@ class _Crew:
         self._processes: set[WorkerProcess] = set()
         self._stillborn = 0
 
-    def do(self, chunk: list[Found]) -> list[Result]:
+    def do(self, chunk: list[ImageFile]) -> list[Result]:
         """What became of the images of a chunk, in order, by this thread's process, and others if it dies."""
         results: list[Result] = []
         while len(results) < len(chunk):
@@ -130,7 +130,7 @@ class _Crew:
             for process in self._processes:
                 process.kill()
 
-    def _alone(self, found: Found, death: WorkerDied) -> Result:
+    def _alone(self, found: ImageFile, death: WorkerDied) -> Result:
         """What becomes of an image under whose hands a process died, in fresh ones that have nothing else to do."""
         deaths = strays = 0
         while deaths < (_ALONE if death.by_decoder else _ALONE_IF_KILLED):

@@ -21,19 +21,19 @@ from batch.detection.quality import measure_faces
 from batch.errors import DetectorError
 from batch.faults import TransientError, may_heal
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import Found, ImageError, Outcome, Proposals, Result, Setback, Status, Waiting
+from batch.outcome import ImageError, ImageFile, Outcome, Proposals, Result, Setback, Status, Waiting
 from batch.roots import image_source, open_root
 from batch.roots.root import ImageSource
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 from batch.workers.fetching import StoreGivenUp, fetched, forget_outages, store_was_out
 
 
-def annotate_chunk(chunk: list[Found], settings: WorkerSettings) -> list[Result]:
+def annotate_chunk(chunk: list[ImageFile], settings: WorkerSettings) -> list[Result]:
     """What became of each image of a chunk, in order."""
     return [result for result in annotate_each(chunk, settings) if not isinstance(result, Waiting)]
 
 
-def annotate_each(chunk: list[Found], settings: WorkerSettings) -> Iterator[Result | Waiting]:
+def annotate_each(chunk: list[ImageFile], settings: WorkerSettings) -> Iterator[Result | Waiting]:
     """What became of each image, as it comes. In a worker process each is given its time and no more.
 
     Fetching from a store is no part of that time: a store that does not answer is waited for, and that is told.
@@ -71,7 +71,7 @@ def time_limit(seconds: float) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
-def annotate_image(found: Found, settings: WorkerSettings, source: ImageSource | None = None) -> Result:
+def annotate_image(found: ImageFile, settings: WorkerSettings, source: ImageSource | None = None) -> Result:
     """Read an image (from ``source`` if it was fetched), find its faces, label them if that is to be done here.
 
     Whatever is wrong with the image becomes its status.

@@ -10,11 +10,11 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from batch.outcome import Found, Result, Waiting
+from batch.outcome import ImageFile, Result, Waiting
 from batch.roots.outages import say
 from batch.settings import WorkerSettings
 
-Work = Callable[[list[Found], WorkerSettings], Iterable[Result | Waiting]]
+Work = Callable[[list[ImageFile], WorkerSettings], Iterable[Result | Waiting]]
 """What a worker does with a chunk: a result for each of its images, in order, best as they come. Of an empty chunk it
 makes ready, so that a process that has come so far is sound."""
 
@@ -73,7 +73,7 @@ class WorkerProcess:
         for _ in self.results([], _TO_START):
             pass
 
-    def results(self, chunk: list[Found], patience: float | None = None) -> Generator[Result, None, None]:
+    def results(self, chunk: list[ImageFile], patience: float | None = None) -> Generator[Result, None, None]:
         """What becomes of each image, in order, as it comes; raises WorkerDied, or what the work raises."""
         since = time.monotonic()
         try:

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 
 from batch.errors import OutputError, UnreadError
-from batch.outcome import Found, Outcome, Result, Setback, Status
+from batch.outcome import ImageFile, Outcome, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots import open_root
 from batch.tables.files import write_durably
@@ -138,7 +138,7 @@ class AnnotationJob:
         """What becomes of every image of the plan."""
         return self._workers.labelled(self.report.watch(self.plan, patience.results))
 
-    def _read(self, images: Iterable[Found]) -> Generator[Result, None, None]:
+    def _read(self, images: Iterable[ImageFile]) -> Generator[Result, None, None]:
         """What the workers make of the images; one that may only have moved away with its disk is no result."""
         with closing(self._workers.results(images)) as results:
             for result in results:

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from batch.errors import RootError
-from batch.outcome import FAILED, Found, Outcome, Result, Status
+from batch.outcome import FAILED, ImageFile, Outcome, Result, Status
 from batch.plan import Plan
 from jobs.annotation.progress_bar import NoBar, bar_for_person
 
@@ -78,11 +78,11 @@ class RunReport:
         """Show what is being done now, where a person looks."""
         self._progress.update(self._done, self._total, doing)
 
-    def watch(self, plan: Plan, work: Callable[[Iterable[Found]], Iterable[Result]]) -> Iterator[Result]:
+    def watch(self, plan: Plan, work: Callable[[Iterable[ImageFile]], Iterable[Result]]) -> Iterator[Result]:
         """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
         self._due, self._plan = 0, plan
 
-        def counted() -> Iterator[Found]:
+        def counted() -> Iterator[ImageFile]:
             for found in plan:
                 if not self._due:  # a run with nothing new lists the images once
                     threading.Thread(target=self._count, args=(plan,), daemon=True).start()

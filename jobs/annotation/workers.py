@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import cast
 
 from batch.errors import ClusterError
-from batch.outcome import Found, Outcome, Result
+from batch.outcome import ImageFile, Outcome, Result
 from batch.settings import WorkerSettings
 from batch.workers.pool import annotate_images, believed
 from jobs.annotation.places import NetworkSettings, worker_networks
@@ -33,7 +33,7 @@ class Workers:
             settings.worker.detector,
         )
 
-    def results(self, images: Iterable[Found]) -> Generator[Result, None, None]:
+    def results(self, images: Iterable[ImageFile]) -> Generator[Result, None, None]:
         """What the workers make of the images, in order."""
         stream = iter(images)
         first = next(stream, None)
@@ -63,7 +63,7 @@ class Workers:
             networks = worker_networks(self._networks)
         return replace(self._settings.worker, networks=networks)
 
-    def _worked_on(self, images: Iterable[Found]) -> Generator[Result, None, None]:
+    def _worked_on(self, images: Iterable[ImageFile]) -> Generator[Result, None, None]:
         settings = self._settings
         if settings.cluster is None:
             yield from annotate_images(images, self._worker, settings.jobs)

@@ -15,7 +15,7 @@ import numpy as np
 from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.networks import onnx_classifier
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import Found, Key, Proposals
+from batch.outcome import ImageFile, Key, Proposals
 from batch.settings import DetectorSettings
 from batch.workers.worker import find_faces, shared_detector
 from jobs.training.detection_metrics import curve, match
@@ -64,7 +64,7 @@ def verified(photographs: list[Photograph], settings: DetectorSettings) -> Timed
     started = time.process_time()
     for photograph in photographs:
         found = find_faces(photograph, detector, settings)
-        image = Found(Key("", ""), 0, 0), photograph.width, photograph.height, None
+        image = ImageFile(Key("", ""), 0, 0), photograph.width, photograph.height, None
         asking = labelled_faces(Proposals(*image, *found, {}), settings)
         faces = answered(asking, networks.__getitem__).faces
         timed.add((face.box for face in faces), [face.score for face in faces])

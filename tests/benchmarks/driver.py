@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from batch.outcome import Box, Face, Found, Outcome, Quality, Status
+from batch.outcome import Box, Face, ImageFile, Outcome, Quality, Status
 from batch.settings import WorkerSettings
 from batch.workers.pool import annotate_images
 from jobs.annotation import job as annotation
@@ -25,7 +25,7 @@ from jobs.annotation import workers
 from jobs.annotation.run_report import RunReport
 
 
-def answer(chunk: list[Found], _settings: WorkerSettings, faces: int) -> list[Outcome]:
+def answer(chunk: list[ImageFile], _settings: WorkerSettings, faces: int) -> list[Outcome]:
     """As many faces as asked for, without a look at the images."""
     found_here = tuple(
         Face(Box(0, 0, 50, 50), 0.9, np.full(7, 1 / 7, np.float32), Quality(0.6, 0.5, 0.25)) for _ in range(faces)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from speed import ANNOTATE
 
-from batch.outcome import Found, Key, Outcome, Status
+from batch.outcome import ImageFile, Key, Outcome, Status
 from batch.tables.publish import publish
 from batch.tables.rows import Rows
 from batch.tables.schema import faces_schema, image_rows
@@ -32,7 +32,7 @@ def make_files(root: Path, count: int) -> Iterator[Outcome]:
         file.touch()
         status = file.stat()
         key = Key(str(root), str(file.relative_to(root)))
-        yield Outcome(Found(key, status.st_size, status.st_mtime_ns), Status.NO_FACE, width=1, height=1)
+        yield Outcome(ImageFile(key, status.st_size, status.st_mtime_ns), Status.NO_FACE, width=1, height=1)
 
 
 def main() -> None:

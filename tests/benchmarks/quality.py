@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 
 from batch.detection.quality import measure_faces
-from batch.outcome import Found, Outcome
+from batch.outcome import ImageFile, Outcome
 from batch.roots import typed_root
 from batch.roots.walk import WalkSettings
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
@@ -39,7 +39,7 @@ class Clock:
         return quality
 
 
-def row(images: list[Found], name: str) -> str:
+def row(images: list[ImageFile], name: str) -> str:
     """The row of a detector."""
     settings = WorkerSettings(DETECTORS[name], networks=NETWORKS)
     annotate_image(images[0], settings)  # builds the networks

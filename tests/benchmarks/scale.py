@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from batch import plan
-from batch.outcome import Box, Face, Found, Key, Outcome, Quality, Status
+from batch.outcome import Box, Face, ImageFile, Key, Outcome, Quality, Status
 from batch.roots.folder import Folder
 from batch.roots.root import Listed, Listing
 from batch.roots.walk import WalkSettings
@@ -66,16 +66,16 @@ class Library(Folder):
         found = (self.found(number) for number in range(self.images_in_all))
         return Listed(one for one in found if settings.wants(one.key.path))
 
-    def found(self, number: int) -> Found:
+    def found(self, number: int) -> ImageFile:
         """An image of that number."""
-        return Found(Key(self.name, self.crowd.path(number)), number, number)
+        return ImageFile(Key(self.name, self.crowd.path(number)), number, number)
 
     def is_empty(self) -> bool:
         """It never is."""
         return False
 
 
-def answers(images: Iterable[Found], *_: object) -> Iterator[Outcome]:
+def answers(images: Iterable[ImageFile], *_: object) -> Iterator[Outcome]:
     """As many faces as each image is to have; its number stands in the place of its size."""
     for found in images:
         faces = (FACE,) * Library.crowd.faces(found.size_bytes)

@@ -102,11 +102,11 @@ def annotated(folder: Path, output: Path, *options: object) -> tuple[float, floa
 
 def in_a_loop(files: list[Path], settings: WorkerSettings) -> None:
     """What the floor does with some files."""
-    from batch.outcome import Found, Key
+    from batch.outcome import ImageFile, Key
     from batch.workers.worker import annotate_image
 
     for file in files:
-        annotate_image(Found(Key(str(file.parent), file.name), 0, 0), settings)
+        annotate_image(ImageFile(Key(str(file.parent), file.name), 0, 0), settings)
 
 
 def floor(files: list[Path], settings: WorkerSettings, jobs: int) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from batch.detection.crop import crop_faces
 from batch.images.decode import ImageError, read_photograph
 from batch.images.formats import has_image_suffix
-from batch.outcome import Box, Found, Key, Outcome
+from batch.outcome import Box, ImageFile, Key, Outcome
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 from batch.workers.worker import annotate_image
 from model.bundle import EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL, read_card
@@ -27,7 +27,7 @@ MOVES = [(0, 0, 1), (SHIFT, 0, 1), (-SHIFT, 0, 1), (0, SHIFT, 1), (0, -SHIFT, 1)
 
 def boxes_in(file: Path) -> list[Box]:
     """The boxes of the faces in a photograph, as ``annotate`` finds them."""
-    outcome = annotate_image(Found(Key(str(file.parent), file.name), 0, 0), WORKER)
+    outcome = annotate_image(ImageFile(Key(str(file.parent), file.name), 0, 0), WORKER)
     return [face.box for face in outcome.faces] if isinstance(outcome, Outcome) else []
 
 

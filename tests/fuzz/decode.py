@@ -24,7 +24,7 @@ with atheris.instrument_imports(include=["batch.images.decode", "batch.images.ex
     Image.preinit()
     Image.init()
 
-from batch.outcome import Found, Key, Outcome, Status
+from batch.outcome import ImageFile, Key, Outcome, Status
 from batch.tables.schema import image_rows
 
 MAX_PIXELS, ENOUGH = 4_000_000, 64
@@ -80,7 +80,7 @@ def check(photograph: Photograph) -> None:
     assert gray.ndim == 2 and gray.dtype == "uint8"
     assert 0 < gray.shape[0] <= height and 0 < gray.shape[1] <= width, (gray.shape, width, height)
     assert width * height <= MAX_PIXELS
-    outcome = Outcome(Found(Key("/r", "p"), 1, 1), Status.NO_FACE, None, width, height, photograph.taken_at)
+    outcome = Outcome(ImageFile(Key("/r", "p"), 1, 1), Status.NO_FACE, None, width, height, photograph.taken_at)
     image_rows([outcome]).column("taken_at").cast("timestamp[ms]")
 
 
