@@ -84,7 +84,7 @@ def annotation_settings(
         photographs=photographs,
         output=output_of(output, places) or AnnotationSettings.output,
         csv=csv,
-        jobs=jobs or _cores(),
+        jobs=jobs,
         batch_size=batch_size,
         model=path_of(model) or EMOTION_MODEL,
         device=device,
@@ -99,10 +99,3 @@ def annotation_settings(
         crops=apart(folder_of("--crops", crops), places, "--crops"),
         draw=apart(folder_of("--draw", draw), places, "--draw"),
     )
-
-
-def _cores() -> int:
-    """The cores that this process may use, as joblib counts them on every system: affinity and containers heeded."""
-    from joblib import cpu_count
-
-    return int(cpu_count())

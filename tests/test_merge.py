@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -22,8 +23,9 @@ from batch.tables import merge as merging
 from batch.tables import publish as publishing
 from batch.tables.checkpoints import Checkpoints
 from batch.tables.merge import Source, merge
+from batch.tables.parquet import opened_table, pieces
 from batch.tables.publish import finish_publishing
-from batch.tables.rows import Columns
+from batch.tables.rows import Columns, Rows, write_rows
 from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows
 from batch.tables.snapshot import known_images
 
@@ -82,25 +84,39 @@ def test_tables_that_were_changed_by_hand_are_refused(tmp_path: Path) -> None:
 
 
 def test_many_checkpoints_are_made_one(tmp_path: Path) -> None:
-    """Sixty-four pairs become one with the newest rows, in which those that a kill has left beside it do not count."""
+    """Sixteen pairs become one with the newest rows, in which those that a kill has left beside it do not count."""
     checkpoints = Checkpoints(tmp_path, IDENTITY, LABELS)
     kept: dict[Path, bytes] = {}
     for number in range(checkpointing.TOGETHER):
-        checkpoints.add(outcome(f"{number % 40:02d}", number % 3))
+        checkpoints.add(outcome(f"{number % 10:02d}", number % 3))
         checkpoints.write()
         if number in (3, 7):
             files = (tmp_path / "checkpoints").glob(f"{number + 1:08d}*")
             kept |= {file: file.read_bytes() for file in files}
-    assert [file.name for file in checkpoints.images()] == ["00000001-00000064.images.parquet"]
+    assert [file.name for file in checkpoints.images()] == ["00000001-00000016.images.parquet"]
     for file, content in kept.items():
         file.write_bytes(content)
     again = Checkpoints(tmp_path, IDENTITY, LABELS)
-    assert [file.name for file in again.images()] == ["00000001-00000064.images.parquet"]
+    assert [file.name for file in again.images()] == ["00000001-00000016.images.parquet"]
     assert again.put_aside() == 0
     publish_all(tmp_path)
-    newest = {f"{number % 40:02d}": number % 3 for number in range(checkpointing.TOGETHER)}
+    newest = {f"{number % 10:02d}": number % 3 for number in range(checkpointing.TOGETHER)}
     assert rows(tmp_path)[1] == [path for path, faces in sorted(newest.items()) for _ in range(faces)]
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_long_rows_are_held_few_at_a_time(tmp_path: Path) -> None:
+    """Of images whose paths have thousands of letters fewer are written, and read, together."""
+    images = image_rows(outcome(f"{number:05d}{'/folder' * 560}", 0) for number in range(10_000))
+    faces = faces_schema(LABELS).empty_table()
+    parts = [Rows(images.slice(start, 500), faces) for start in range(0, len(images), 500)]
+    with (tmp_path / "images").open("wb") as image_file, (tmp_path / "faces").open("wb") as face_file:
+        assert write_rows(parts, COLUMNS, {}, image_file, face_file, "zstd") == (10_000, 0)
+    table = opened_table(tmp_path / "images")
+    assert max(table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)) < 9_000
+    read = list(pieces(table, 10_000))
+    assert max(len(piece) for piece in read) < 1500
+    assert pa.Table.from_batches(read)["path"].equals(images["path"])
 
 
 def test_small_checkpoints_are_read_once_to_be_made_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,11 @@ from jobs.options import annotation_settings
 
 def test_cores_are_counted_without_affinity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """MacOS and Windows cannot tell the cores of a process; there are as many jobs as the machine has."""
-    here = annotation_settings([str(tmp_path)]).jobs
+    here = annotation_settings([str(tmp_path)]).processes
     assert here >= 1
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert annotation_settings([str(tmp_path)]).jobs >= here
-    assert annotation_settings([str(tmp_path)], jobs=3).jobs == 3
+    assert annotation_settings([str(tmp_path)]).processes >= here
+    assert annotation_settings([str(tmp_path)], jobs=3).processes == 3
 
 
 @pytest.fixture

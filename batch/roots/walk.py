@@ -31,6 +31,11 @@ class WalkSettings:
     """Those of the root at hand, as ``of_root`` gives them; None: whatever lies below it."""
 
     @property
+    def takes_all(self) -> bool:
+        """Whether it leaves out nothing."""
+        return self.shard[1] == 1 and not self.is_choosy
+
+    @property
     def is_choosy(self) -> bool:
         """Whether it may leave out all images of a root that has some."""
         return bool(self.include or self.exclude) or self.paths is not None
@@ -72,6 +77,7 @@ class Walk:
     def __post_init__(self) -> None:
         """Know the root as the output writes it, and as the start of its images' paths."""
         self._name, self._start = to_text(str(self.root)), os.path.join(self.root, "")
+        self._takes_all = self.settings.takes_all
 
     def __iter__(self) -> Iterator[ImageFile]:
         """The images, each as it is come to."""
@@ -132,7 +138,7 @@ class Walk:
             return False
 
     def _found(self, path: str) -> ImageFile | None:
-        if not self.settings.wants(path):
+        if not (self._takes_all or self.settings.wants(path)):
             return None
         file, named_image = self._start + from_text(path), has_image_suffix(path)
         try:
@@ -141,7 +147,10 @@ class Walk:
             return ImageFile(Key(self._name, path), 0, 0) if named_image else None
         if not stat.S_ISREG(status.st_mode) or not (named_image or holds_image(file)):
             return None
-        return ImageFile(Key(self._name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
+        modified = status.st_mtime_ns
+        if not -_LATEST <= modified <= _LATEST:
+            modified = _LATEST if modified > 0 else -_LATEST
+        return ImageFile(Key(self._name, path), status.st_size, modified)
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

@@ -19,15 +19,18 @@ import pyarrow.parquet as pq
 from batch.outcome import Outcome
 from batch.tables.files import flush, reading, regular_file, replacing, write_durably, writing
 from batch.tables.merge import SMALL, Source, belong_together, merge
-from batch.tables.parquet import WRITTEN, opened_table
+from batch.tables.parquet import WRITTEN, opened_table, pieces
 from batch.tables.rows import Columns, Rows, write_rows
 from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows, metadata
 
 log = logging.getLogger("annotate.checkpoints")
 
 EVERY_SECONDS, EVERY_IMAGES = 5.0, 1000
-TOGETHER = 64
-"""Pairs that are made one, and 64 of those again, so that a long run leaves few of them to read and to merge."""
+TOGETHER = 16
+"""Pairs that are made one, and 16 of those again, so that a long run leaves few of them to read and to merge."""
+
+_ROW_GROUP = 2**12
+"""Rows: whoever reads a table holds as many, and 16 of them are read at once."""
 
 _IMAGES, _FACES = ".images.parquet", ".faces.parquet"
 _DAMAGED = ".damaged"
@@ -110,7 +113,7 @@ class Checkpoints:
         self._written_at = time.monotonic()
 
     def compact(self) -> None:
-        """Make each 64 pairs in a row one, and each 64 of those again; small ones are read but once for it."""
+        """Make each 16 pairs in a row one, and each 16 of those again; small ones are read but once for it."""
         pairs: list[Path] = []
         self._at_hand = {}
         for pair in self._ours():
@@ -173,7 +176,7 @@ class Checkpoints:
         rows = merge([at_hand.get(pair) or Source(pair, faces_of(pair)) for pair in pairs], columns)
         with writing(images), replacing(images) as image_file:
             with replacing(faces_of(images)) as face_file:
-                count = write_rows(rows, columns, facts, image_file, face_file, "snappy")
+                count = write_rows(rows, columns, facts, image_file, face_file, "snappy", _ROW_GROUP)
                 _to_disk(face_file)
             flush(self._folder)
             _to_disk(image_file)
@@ -258,7 +261,7 @@ def _content(file: Path) -> _Content | None:
         with reading(file), _damage_apart(), regular_file(file) as opened:
             table = opened_table(opened)
             made_by = (table.schema_arrow.metadata or {}).get(b"identity")
-            for batch in table.iter_batches(2**14, use_threads=False):
+            for batch in pieces(table, 2**14):
                 rows += len(batch)
                 if table.metadata.num_rows <= SMALL:
                     batches.append(batch)

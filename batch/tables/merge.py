@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from batch.errors import OutputError
 from batch.outcome import Key
-from batch.tables.parquet import opened_table
+from batch.tables.parquet import opened_table, pieces
 from batch.tables.rows import SEPARATOR, Columns, Rows, joined
 
 _AT_ONCE = 2**16
@@ -192,7 +192,7 @@ class _Faces:
 
 
 def _tables(path: Path, file: pq.ParquetFile, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
-    batches = file.iter_batches(size, columns=schema.names, use_threads=False)
+    batches = pieces(file, size, schema.names)
     while (batch := _read(path, lambda _: next(batches, None))) is not None:
         if len(batch):
             yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)

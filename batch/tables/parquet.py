@@ -1,8 +1,10 @@
 """Parquet files with a checksum for each page, so that a bit that a disk has flipped is no value of a table."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.tables.files import regular_file
@@ -10,6 +12,8 @@ from batch.tables.files import regular_file
 WRITTEN: dict[str, Any] = {"write_page_checksum": True}
 READ: dict[str, Any] = {"page_checksum_verification": True}
 """What pyarrow is told; files of before have no checksums, and are read without."""
+_USUAL_ROW = 512
+"""Bytes; nearly all rows have fewer."""
 
 
 def opened_table(file: Path | BinaryIO, **options: Any) -> pq.ParquetFile:
@@ -18,3 +22,12 @@ def opened_table(file: Path | BinaryIO, **options: Any) -> pq.ParquetFile:
     Not by its name: pyarrow takes none that is not UTF-8, and waits for a pipe.
     """
     return pq.ParquetFile(regular_file(file) if isinstance(file, Path) else file, **READ, **options)
+
+
+def pieces(table: pq.ParquetFile, rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The table in pieces of at most so many rows, of long ones fewer."""
+    groups = map(table.metadata.row_group, range(table.metadata.num_row_groups))
+    row = sum(group.total_byte_size for group in groups) // max(1, table.metadata.num_rows)
+    at_once = max(1, rows * _USUAL_ROW // max(_USUAL_ROW, row))
+    batches: Iterator[pa.RecordBatch] = table.iter_batches(at_once, columns=columns, use_threads=False)
+    return batches

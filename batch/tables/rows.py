@@ -16,8 +16,8 @@ SEPARATOR = "\0"
 """Stands in no file name and comes before all that does, so that joined names sort as pairs of names do."""
 _SEPARATOR = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 1], np.int32)), pa.py_buffer(b"\0"))[0]
 """The same for Arrow, which imports pandas to make something of a str: a quarter of a second and 40 MB."""
-_ROW_GROUP = 2**17
-"""Rows of both tables that are written together, and held in memory until then."""
+_ROW_GROUP, _ROW_GROUP_BYTES = 2**17, 2**25
+"""Rows of both tables that are written together, and held in memory until then; of long ones fewer."""
 _REPEATED = ["root", "status", "error", "emotion"]
 """Columns whose values are worth a dictionary."""
 
@@ -79,7 +79,13 @@ class Count(NamedTuple):
 
 
 def write_rows(
-    parts: Iterable[Rows], columns: Columns, facts: dict[str, str], images: BinaryIO, faces: BinaryIO, compression: str
+    parts: Iterable[Rows],
+    columns: Columns,
+    facts: dict[str, str],
+    images: BinaryIO,
+    faces: BinaryIO,
+    compression: str,
+    row_group: int = _ROW_GROUP,
 ) -> Count:
     """Write sorted parts as the two Parquet files with ``facts`` as their metadata; how many rows they have."""
     count = Count(0, 0)
@@ -89,8 +95,8 @@ def write_rows(
         pq.ParquetWriter(faces, columns.faces.with_metadata(facts), **settings) as face_writer,
     ):
         for rows in _grouped(parts):
-            image_writer.write_table(rows.images)
-            face_writer.write_table(rows.faces)
+            image_writer.write_table(rows.images, row_group)
+            face_writer.write_table(rows.faces, row_group)
             count = Count(count.images + len(rows.images), count.faces + len(rows.faces))
     return count
 
@@ -98,12 +104,13 @@ def write_rows(
 def _grouped(parts: Iterable[Rows]) -> Iterator[Rows]:
     """Join parts to row groups."""
     waiting: list[Rows] = []
-    size = 0
+    rows = size = 0
     for part in parts:
         waiting.append(part)
-        size += len(part.images) + len(part.faces)
-        if size >= _ROW_GROUP:
+        rows += len(part.images) + len(part.faces)
+        size += part.images.nbytes + part.faces.nbytes
+        if rows >= _ROW_GROUP or size >= _ROW_GROUP_BYTES:
             yield joined(waiting)
-            waiting, size = [], 0
+            waiting, rows, size = [], 0, 0
     if waiting:
         yield joined(waiting)

@@ -23,6 +23,7 @@ from batch.tables.merge import Source, distinct, merge
 from batch.tables.parquet import READ
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, SCHEMA_VERSION
+from batch.tables.values import few_values, texts, whole_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,9 +186,18 @@ def known_images(files: Iterable[Path], stale: bool = False) -> Iterator[KnownIm
     columns = ["root", "path", "size_bytes", "modified_ns", "status", "error"]
     schema, failed = pa.schema([IMAGES.field(name) for name in columns]), frozenset(FAILED).__contains__
     for rows in merge([Source(file) for file in files], Columns(schema)):
-        texts = rows.images.set_column(4, "status", rows.images["status"].cast(pa.string()))
-        *values, statuses, errors = (texts[name].to_pylist() for name in columns)  # to_numpy would import pandas
-        yield from map(KnownImage, *values, map(failed, statuses), repeat(stale), map(_refused, statuses, errors))
+        images = rows.images
+        statuses, errors = few_values(images["status"]), few_values(images["error"])
+        yield from map(
+            KnownImage,
+            few_values(images["root"]),
+            texts(images["path"]),
+            whole_numbers(images["size_bytes"]),
+            whole_numbers(images["modified_ns"]),
+            map(failed, statuses),
+            repeat(stale),
+            map(_refused, statuses, errors) if any(errors) else repeat(None),
+        )
 
 
 def _refused(status: str, error: str | None) -> str | None:

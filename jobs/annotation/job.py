@@ -184,7 +184,7 @@ class AnnotationJob:
             with self.report.stage("draw"):
                 folders = settings.crops, settings.draw
                 write_missing_pictures(
-                    settings.output, self.identity, folders, settings.roots, settings.walk, settings.jobs
+                    settings.output, self.identity, folders, settings.roots, settings.walk, settings.processes
                 )
 
     def _write_run(self, rows: dict[str, int]) -> None:

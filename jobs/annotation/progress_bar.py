@@ -4,9 +4,6 @@ import sys
 import time
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 _EVERY_SECONDS = 0.2
 
 
@@ -40,6 +37,9 @@ class TerminalBar:
     """A bar on stderr, below the log lines."""
 
     def __init__(self) -> None:
+        from rich.console import Console  # takes its time, which a run at night does without
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
         self._progress = Progress(*columns, console=Console(file=sys.stderr), transient=True)
         self._task = self._progress.add_task("finding images", total=None)
@@ -88,6 +88,10 @@ class NotebookBar:
 
 def in_notebook() -> bool:
     """Whether this is Jupyter, Colab, or what behaves like them."""
+    if "IPython" not in sys.modules:
+        return False
+    from rich.console import Console
+
     return Console().is_jupyter
 
 

@@ -66,7 +66,7 @@ class Workers:
     def _worked_on(self, images: Iterable[ImageFile]) -> Generator[Result, None, None]:
         settings = self._settings
         if settings.cluster is None:
-            yield from annotate_images(images, self._worker, settings.jobs)
+            yield from annotate_images(images, self._worker, settings.processes)
             return
         cluster = _cluster_module()
         with cluster.cluster_workers(settings.cluster, settings.roots, self._worker) as workers:
