@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from batch.roots.walk import CODE_PAGE
 from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
 from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
@@ -34,6 +35,7 @@ _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the 
 
 _INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (repeatable)."
 _EXCLUDE_HELP = "No images whose path, name or folder matches, case and all (repeatable)."
+_ENCODING_HELP = "Encoding of names in zips that are not UTF-8, such as shift_jis or cp1252."
 _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time."
 _STORE_HELP = "Wait so long for a bucket that does not answer, and then stop."
@@ -92,6 +94,7 @@ def command(
     ] = False,
     include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help=_INCLUDE_HELP)] = None,
     exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help=_EXCLUDE_HELP)] = None,
+    zip_encoding: Annotated[str, typer.Option(metavar="NAME", help=_ENCODING_HELP)] = CODE_PAGE,
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Walk into folders that are symbolic links.")
     ] = False,
@@ -160,6 +163,7 @@ def command(
             without_neutral=without_neutral,
             include=include,
             exclude=exclude,
+            zip_encoding=zip_encoding,
             follow_symlinks=follow_symlinks,
             max_pixels=max_pixels,
             image_timeout=image_timeout,

@@ -12,6 +12,9 @@ from batch.roots.folder import Folder
 from batch.roots.root import is_hidden
 from batch.roots.walk import WalkSettings, holds_image
 
+_ASCII = bytes(range(32, 127)) + rb"\u0041\x41+AGE-~{!!~}"
+"""Among it what some encodings take for other letters."""
+
 AnyPath = str | os.PathLike[str]
 
 
@@ -63,6 +66,18 @@ def shard_of(text: str | None) -> tuple[int, int]:
     if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise UsageError(f"expected K/N with K from 1 to N, such as 3/64, received {text!r}", "--shard")
     return int(part), int(parts)
+
+
+def encoding_of(name: str) -> str:
+    """The encoding of names in zips; raises UsageError for an unknown one, and for one in which ASCII is no ASCII."""
+    try:
+        usable = _ASCII.decode(name, "surrogateescape") == _ASCII.decode("ascii")
+    except (LookupError, ValueError, TypeError):
+        usable = False
+    if not usable:
+        expected = "the name of an encoding that goes on from ASCII, such as shift_jis, gbk, cp1252 or cp866"
+        raise UsageError(f"expected {expected}, received {name!r}", "--zip-encoding")
+    return name
 
 
 def root_names(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from batch.plan import Plan
 from batch.tables.checkpoints import Checkpoints
-from batch.tables.merge import Source, distinct, merge
+from batch.tables.merge import Source, distinct, merge, renamed
 from batch.tables.publish import publish
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, faces_schema
@@ -50,7 +50,8 @@ class OutputTables:
 
     def have_news(self, plan: Plan) -> bool:
         """Whether new tables would have other rows than those that are published, if any are."""
-        return bool(self.snapshot.identity != self._identity or self.checkpoints.images() or plan.deleted)
+        of_another = self.snapshot.identity != self._identity
+        return bool(of_another or self.checkpoints.images() or plan.deleted or plan.renamed)
 
     def must_stay(self, plan: Plan, dropped: frozenset[str]) -> bool:
         """Whether images of tables that another model or detector has made are still to be annotated; if so, say it.
@@ -78,7 +79,8 @@ class OutputTables:
         new, snapshot = self.checkpoints.images(), self.snapshot
         old = [Source(snapshot.images, snapshot.faces)] if snapshot.identity == self._identity else []
         columns = Columns(IMAGES, faces_schema(self._labels))
-        rows = merge([*old, *self.checkpoints.sources()], columns, plan.deleted)
+        sources = [*old, *self.checkpoints.sources()]
+        rows = merge([*renamed(sources, columns, plan.renamed), *sources], columns, [*plan.deleted, *plan.renamed])
         count = publish(self.output, rows, self._labels, self._identity, snapshot.generation + 1, csv, check)
         self.checkpoints.clear(new)
         return count._asdict()
