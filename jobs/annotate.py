@@ -36,6 +36,7 @@ _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the 
 _INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (repeatable)."
 _EXCLUDE_HELP = "No images whose path, name or folder matches, case and all (repeatable)."
 _ENCODING_HELP = "Encoding of names in zips that are not UTF-8, such as shift_jis or cp1252."
+_MOVED_HELP = "The root OLD of before is NEW now: its rows follow, nothing is annotated anew (repeatable)."
 _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time."
 _STORE_HELP = "Wait so long for a bucket that does not answer, and then stop."
@@ -127,6 +128,7 @@ def command(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove the rows of a root that has no images any more.")
     ] = False,
+    moved: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help=_MOVED_HELP)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and do nothing.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 if an image of this run could not be read.")
@@ -174,6 +176,7 @@ def command(
             retry_failed=retry_failed,
             rescan=rescan,
             prune=prune,
+            moved=moved,
         )
     except UsageError as error:
         raise typer.BadParameter(error.message, param_hint=error.option) from error

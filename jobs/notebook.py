@@ -45,6 +45,7 @@ def annotate(
     retry_failed: bool = False,
     rescan: bool = False,
     prune: bool = False,
+    moved: str | Iterable[str] | None = None,
 ) -> Annotations:
     """Find the faces in folders of photographs, tell their emotions, write tables, and give them.
 
@@ -81,6 +82,7 @@ def annotate(
         retry_failed=retry_failed,
         rescan=rescan,
         prune=prune,
+        moved=moved,
     )
     notebook = in_notebook()
     stream = sys.stdout if notebook else sys.stderr if sys.stderr.isatty() else None  # stderr is red in a notebook

@@ -16,6 +16,7 @@ from jobs.option_values import (
     encoding_of,
     folder_of,
     listed,
+    moves_of,
     output_of,
     path_of,
     root_names,
@@ -66,6 +67,7 @@ def annotation_settings(
     retry_failed: bool = False,
     rescan: bool = False,
     prune: bool = False,
+    moved: str | Iterable[str] | None = None,
 ) -> AnnotationSettings:
     """What ``annotate --help`` says of each option holds here; raises UsageError."""
     for name, given, known in (("--detector", detector, DETECTORS), ("--device", device, list(Device))):
@@ -100,6 +102,7 @@ def annotation_settings(
         prune=prune,
         crops=apart(folder_of("--crops", crops), places, "--crops"),
         draw=apart(folder_of("--draw", draw), places, "--draw"),
+        moved=moves_of(moved, (*names, *photographs)),
     )
 
 

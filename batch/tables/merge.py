@@ -28,6 +28,8 @@ class Source(NamedTuple):
 
     images: Path
     faces: Path | None = None
+    view: Callable[[Rows], Rows] | None = None
+    """What is seen of its rows, sorted as they are; None: all, as they are."""
 
 
 def merge(sources: Sequence[Source | Rows], columns: Columns, dropped: Iterable[Key] = ()) -> Iterator[Rows]:
@@ -155,6 +157,13 @@ _RESTORE = "Restore it from a backup. Nothing was deleted."
 
 
 def _batches(source: Source, file: pq.ParquetFile, columns: Columns, size: int) -> Iterator[Rows]:
+    """What is seen of a source, in pieces as ``_all_batches`` gives them."""
+    batches = _all_batches(source, file, columns, size)
+    seen = map(source.view, batches) if source.view else batches
+    return (rows for rows in seen if len(rows.images))
+
+
+def _all_batches(source: Source, file: pq.ParquetFile, columns: Columns, size: int) -> Iterator[Rows]:
     """The rows of a source in pieces of at most ``size`` images, or faces unless one image has more."""
     faces = _Faces(source.faces, columns.faces) if source.faces else None
     for images in _tables(source.images, file, columns.images, size):
