@@ -14,6 +14,7 @@ from batch.roots import open_root
 from batch.roots.outages import answered_in_time, heard
 from batch.roots.root import Listing, Root
 from batch.roots.walk import WalkSettings
+from batch.spellings import renamed_paths
 from batch.tables.snapshot import KnownImage
 
 
@@ -21,10 +22,10 @@ from batch.tables.snapshot import KnownImage
 class Plan:
     """A stream of the images to annotate, which counts as it goes: what is found and what is known, side by side.
 
-    After the iteration ``deleted`` holds the known images that are gone, ``kept`` below which folders how many are not
-    seen whose rows are kept, and ``left_over`` how many ``limit`` left for another run. Images below a folder that
-    could not be listed, or that the patterns leave out, keep their rows. Memory grows with the folders, with what is
-    given out and with what is missing, and not with what is known.
+    After the iteration ``deleted`` holds the known images that are gone, ``renamed`` the new paths of others,
+    ``kept`` below which folders how many are not seen whose rows are kept, and ``left_over`` how many ``limit`` left
+    for another run. Images below a folder that could not be listed, or that the patterns leave out, keep their rows.
+    Memory grows with the folders, with what is given out and with what is missing, and not with what is known.
     """
 
     roots: tuple[Path | str, ...]
@@ -47,8 +48,11 @@ class Plan:
     changed: int = 0
     left_over: int = 0
     deleted: list[Key] = field(default_factory=list)
+    renamed: dict[Key, str] = field(default_factory=dict)
     kept: Counter[str] = field(default_factory=Counter)
     unlistable: dict[str, str] = field(default_factory=dict)
+    unopened: dict[str, list[str]] = field(default_factory=dict)
+    """Of each root the archives within."""
 
     def __post_init__(self) -> None:
         """Know the roots by their names."""
@@ -110,7 +114,7 @@ class Plan:
         walk = self.walk.of_root(root.name)
         images = self._listings[root.name] = root.images(walk)
         sight, before = Sight(images.devices), self.found
-        for found, image in _side_by_side(images, known):
+        for found, image in _side_by_side(images, self._spelled_as_now(images, known)):
             if found is None:
                 if image and walk.wants(image.path):
                     sight.unseen.append(image)
@@ -122,12 +126,23 @@ class Plan:
                 sight.new[folder_of(found.key.path)] += 1
             if self._is_due(found, image):
                 yield found
+        if images.unopened:
+            self.unopened[root.name] = images.unopened
         self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
         sight.pass_over(tuple(images.unlistable))
         emptied = sight.unseen or (root.name in self.filled_roots and not walk.is_choosy)
         if self.found == before and emptied and not images.unlistable and not self.prune:
             raise _looks_unmounted(root)
         self._settle(root, sight)
+
+    def _spelled_as_now(self, images: Listing, known: Iterator[KnownImage]) -> Iterator[KnownImage]:
+        """The known images of a root, sorted by their paths of now: a row follows its image to another spelling."""
+        if not images.guessed:
+            return known
+        here = list(known)
+        paths = renamed_paths(here, images.guessed)
+        self.renamed |= {Key(here[0].root, old): new for old, new in paths.items()}
+        return iter(sorted(image._replace(path=paths.get(image.path, image.path)) for image in here))
 
     def _check(self, root: Root) -> None:
         """Raise RootError if there is no such root, or it is empty and should not be."""

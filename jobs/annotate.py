@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from batch.roots.walk import CODE_PAGE
 from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
 from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
@@ -34,6 +35,8 @@ _MODEL_HELP = "Emotion CNN, NAME.keras with NAME.json beside it.  [default: the 
 
 _INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (repeatable)."
 _EXCLUDE_HELP = "No images whose path, name or folder matches, case and all (repeatable)."
+_ENCODING_HELP = "Encoding of names in zips that are not UTF-8, such as shift_jis or cp1252."
+_MOVED_HELP = "The root OLD of before is NEW now: its rows follow, nothing is annotated anew (repeatable)."
 _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time."
 _STORE_HELP = "Wait so long for a bucket that does not answer, and then stop."
@@ -92,6 +95,7 @@ def command(
     ] = False,
     include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help=_INCLUDE_HELP)] = None,
     exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help=_EXCLUDE_HELP)] = None,
+    zip_encoding: Annotated[str, typer.Option(metavar="NAME", help=_ENCODING_HELP)] = CODE_PAGE,
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Walk into folders that are symbolic links.")
     ] = False,
@@ -124,6 +128,7 @@ def command(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove the rows of a root that has no images any more.")
     ] = False,
+    moved: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help=_MOVED_HELP)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and do nothing.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 if an image of this run could not be read.")
@@ -160,6 +165,7 @@ def command(
             without_neutral=without_neutral,
             include=include,
             exclude=exclude,
+            zip_encoding=zip_encoding,
             follow_symlinks=follow_symlinks,
             max_pixels=max_pixels,
             image_timeout=image_timeout,
@@ -170,6 +176,7 @@ def command(
             retry_failed=retry_failed,
             rescan=rescan,
             prune=prune,
+            moved=moved,
         )
     except UsageError as error:
         raise typer.BadParameter(error.message, param_hint=error.option) from error

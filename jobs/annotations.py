@@ -34,11 +34,14 @@ class OpenedAnnotations:
         The square has the box's centre and ``around`` times its longer side; beyond the border it is black.
         Raises ImageError if a photograph cannot be read any more, RootError if its root is not there.
         """
-        rows = (self.faces if faces is None else faces).reset_index(drop=True)
+        versions = self.images[["root", "path", "size_bytes", "modified_ns"]]
+        rows = (self.faces if faces is None else faces).merge(versions, on=["root", "path"], how="left")
         cut = np.empty((len(rows), side, side, 3), np.uint8)
         for (root, path), of_image in rows.groupby(["root", "path"], sort=False):
             sides = of_image[["width", "height"]].max(axis=1) * around
-            picture, scale = read_picture(image_source(Key(str(root), str(path))), least=float(2 * side / sides.min()))
+            version = int(of_image["size_bytes"].iloc[0]), int(of_image["modified_ns"].iloc[0])
+            source = image_source(Key(str(root), str(path)), version)
+            picture, scale = read_picture(source, least=float(2 * side / sides.min()))
             for number, length in sides.items():
                 face = of_image.loc[number]
                 left = round((face["x"] + face["width"] / 2 - length / 2) * scale)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from batch.roots.walk import CODE_PAGE
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.tables.snapshot import Annotations, read_annotations
 from jobs.annotation.job import annotation_job
@@ -33,6 +34,7 @@ def annotate(
     without_neutral: bool = False,
     include: str | Iterable[str] | None = None,
     exclude: str | Iterable[str] | None = None,
+    zip_encoding: str = CODE_PAGE,
     follow_symlinks: bool = False,
     max_pixels: int = WorkerSettings.max_pixels,
     image_timeout: float = WorkerSettings.image_timeout,
@@ -43,6 +45,7 @@ def annotate(
     retry_failed: bool = False,
     rescan: bool = False,
     prune: bool = False,
+    moved: str | Iterable[str] | None = None,
 ) -> Annotations:
     """Find the faces in folders of photographs, tell their emotions, write tables, and give them.
 
@@ -68,6 +71,7 @@ def annotate(
         without_neutral=without_neutral,
         include=include,
         exclude=exclude,
+        zip_encoding=zip_encoding,
         follow_symlinks=follow_symlinks,
         max_pixels=max_pixels,
         image_timeout=image_timeout,
@@ -78,6 +82,7 @@ def annotate(
         retry_failed=retry_failed,
         rescan=rescan,
         prune=prune,
+        moved=moved,
     )
     notebook = in_notebook()
     stream = sys.stdout if notebook else sys.stderr if sys.stderr.isatty() else None  # stderr is red in a notebook

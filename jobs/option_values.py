@@ -11,6 +11,10 @@ from batch.roots import lies_within, same_place, typed_root
 from batch.roots.folder import Folder
 from batch.roots.root import is_hidden
 from batch.roots.walk import WalkSettings, holds_image
+from batch.tables.moves import Move, lies_in
+
+_ASCII = bytes(range(32, 127)) + rb"\u0041\x41+AGE-~{!!~}"
+"""Among it what some encodings take for other letters."""
 
 AnyPath = str | os.PathLike[str]
 
@@ -65,6 +69,18 @@ def shard_of(text: str | None) -> tuple[int, int]:
     return int(part), int(parts)
 
 
+def encoding_of(name: str) -> str:
+    """The encoding of names in zips; raises UsageError for an unknown one, and for one in which ASCII is no ASCII."""
+    try:
+        usable = _ASCII.decode(name, "surrogateescape") == _ASCII.decode("ascii")
+    except (LookupError, ValueError, TypeError):
+        usable = False
+    if not usable:
+        expected = "the name of an encoding that goes on from ASCII, such as shift_jis, gbk, cp1252 or cp866"
+        raise UsageError(f"expected {expected}, received {name!r}", "--zip-encoding")
+    return name
+
+
 def root_names(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of the roots, and of photographs that are named as if they were roots, each once.
 
@@ -82,6 +98,29 @@ def root_names(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> tuple[
             if lies_within(inner, outer):
                 raise UsageError(f"{inner.name} lies within {outer.name}; name the outer one alone.")
     return tuple(roots), tuple(sorted(photographs))
+
+
+def moves_of(given: str | Iterable[str] | None, roots: tuple[str, ...]) -> tuple[Move, ...]:
+    """Where roots of before are now, from ``OLD=NEW``; raises UsageError unless the roots of this run go with it."""
+    moves = tuple(dict.fromkeys(_move(text, roots) for text in listed("--moved", given)))
+    for move in moves:
+        still = [root for root in roots if lies_in(root, move.old) and not lies_in(root, move.new)]
+        if still:
+            raise UsageError(f"{move.old} has not moved if {still[0]} is a root of this run", "--moved")
+    for one, other in itertools.permutations(moves, 2):
+        if lies_in(one.old, other.new):
+            raise UsageError(f"{other.old} takes the place of {one.old}; move one in a run of its own", "--moved")
+    return moves
+
+
+def _move(text: str, roots: tuple[str, ...]) -> Move:
+    """The move that ``OLD=NEW`` means, whose names may have equals signs in them."""
+    for place in (place for place, letter in enumerate(text) if letter == "=" and 0 < place < len(text) - 1):
+        move = Move(*(typed_root(part).name for part in (text[:place], text[place + 1 :])))
+        if move.old != move.new and any(lies_in(root, move.new) for root in roots):
+            return move
+    expected = "OLD=NEW, OLD as the output knows the root, NEW a root of this run or a folder above it"
+    raise UsageError(f"expected {expected}, received {text!r}", "--moved")
 
 
 def _is_photograph(place: Path) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from batch.roots.walk import WalkSettings
+from batch.roots.walk import CODE_PAGE, WalkSettings
 from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
 from jobs.annotation.settings import AnnotationSettings
 from jobs.devices import Device
@@ -13,8 +13,10 @@ from jobs.option_values import (
     apart,
     check_range,
     cluster_of,
+    encoding_of,
     folder_of,
     listed,
+    moves_of,
     output_of,
     path_of,
     root_names,
@@ -54,6 +56,7 @@ def annotation_settings(
     without_neutral: bool = False,
     include: str | Iterable[str] | None = None,
     exclude: str | Iterable[str] | None = None,
+    zip_encoding: str = CODE_PAGE,
     follow_symlinks: bool = False,
     max_pixels: int = WorkerSettings.max_pixels,
     image_timeout: float = WorkerSettings.image_timeout,
@@ -64,6 +67,7 @@ def annotation_settings(
     retry_failed: bool = False,
     rescan: bool = False,
     prune: bool = False,
+    moved: str | Iterable[str] | None = None,
 ) -> AnnotationSettings:
     """What ``annotate --help`` says of each option holds here; raises UsageError."""
     for name, given, known in (("--detector", detector, DETECTORS), ("--device", device, list(Device))):
@@ -90,7 +94,7 @@ def annotation_settings(
         device=device,
         without_neutral=without_neutral,
         worker=WorkerSettings(found_by, max_pixels, image_timeout, store_timeout),
-        walk=WalkSettings(*patterns, follow_symlinks, shard_of(shard)),
+        walk=WalkSettings(*patterns, follow_symlinks, shard_of(shard), encoding_of(zip_encoding)),
         cluster=cluster_of(cluster),
         limit=limit,
         rescan=rescan,
@@ -98,4 +102,5 @@ def annotation_settings(
         prune=prune,
         crops=apart(folder_of("--crops", crops), places, "--crops"),
         draw=apart(folder_of("--draw", draw), places, "--draw"),
+        moved=moves_of(moved, (*names, *photographs)),
     )

@@ -1,29 +1,37 @@
 """Zip and tar archives as roots."""
 
 import io
+import logging
+import os
 import shutil
 import stat
 import struct
+import subprocess
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import WORKER, Run, annotate_here, assert_same_rows, astronaut, noise, tables
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from batch.errors import RootError
 from batch.outcome import ImageFile, Key, Status
 from batch.plan import Plan
-from batch.roots import open_root, picture_place
-from batch.roots.members import Members
+from batch.roots import image_source, open_root, picture_place
+from batch.roots.members import Members, member_path
 from batch.roots.tar_members import TarMembers
 from batch.roots.walk import WalkSettings
-from batch.roots.zip_members import ZipMembers
+from batch.roots.zip_members import open_zip
+from batch.spellings import renamed_paths
 from batch.tables.snapshot import KnownImage
 from batch.workers.worker import annotate_chunk
+from jobs.annotations import open_annotations
 
 KINDS = ("zip", "tar", "tar.gz")
 
@@ -60,7 +68,7 @@ def paths(archive: Path, **settings: object) -> list[str]:
 
 
 def members(archive: Path) -> Members:
-    return ZipMembers(archive) if archive.suffix == ".zip" else TarMembers(archive)
+    return open_zip(archive) if archive.suffix == ".zip" else TarMembers(archive)
 
 
 def statuses(archive: Path) -> dict[str, tuple[Status, str | None]]:
@@ -179,11 +187,11 @@ def test_links_folders_and_devices_are_no_images(tmp_path: Path) -> None:
 
 def test_corrupt_and_encrypted_members_are_rows(tmp_path: Path) -> None:
     """One damaged member costs itself, with a reason; so do an encrypted one and one in a format that is not read."""
-    names = ("corrupt.jpg", "encrypted.jpg", "squeezed.jpg", "whole.jpg")
+    names = ("corrupt.jpg", "encrypted.jpg", "squeezed.jpg", "strange.jpg", "whole.jpg")
     archive = pack_bytes(tmp_path / "a.zip", **dict.fromkeys(names, jpeg()))
     content = bytearray(archive.read_bytes())
     entries = {name: content.rindex(name.encode()) - 46 for name in names}
-    for name, place, value in [("encrypted.jpg", 8, 1), ("squeezed.jpg", 10, 97)]:
+    for name, place, value in [("encrypted.jpg", 8, 1), ("squeezed.jpg", 10, 9), ("strange.jpg", 10, 97)]:
         struct.pack_into("<H", content, entries[name] + place, value)
     content[content.index(b"corrupt.jpg") + 3000] ^= 0xFF
     archive.write_bytes(content)
@@ -192,7 +200,8 @@ def test_corrupt_and_encrypted_members_are_rows(tmp_path: Path) -> None:
     assert {status for status, _ in found.values()} == {Status.UNREADABLE}
     assert "damaged" in str(found["corrupt.jpg"])
     assert "password" in str(found["encrypted.jpg"])
-    assert "compression" in str(found["squeezed.jpg"])
+    assert "its compression, Deflate64, is not read: unpack" in str(found["squeezed.jpg"])
+    assert "its compression, number 97, is not read" in str(found["strange.jpg"])
 
 
 def test_bombs_are_not_read(tmp_path: Path) -> None:
@@ -380,6 +389,159 @@ def test_names_are_utf_8_if_they_are_so(tmp_path: Path) -> None:
         packed.writestr("é.jpg", b"3")  # of which Python says that it is UTF-8
     raw = archive.read_bytes().replace(b"AAAAAA", "üöß".encode()).replace(b"B.jpg", "ü.jpg".encode("cp437"))
     archive.write_bytes(raw)
-    members = ZipMembers(archive)
-    assert {*members.paths} == {"üöß.jpg", "ü.jpg", "é.jpg"}
-    assert [members.read(path) for path in ("üöß.jpg", "ü.jpg", "é.jpg")] == [b"1", b"2", b"3"]
+    opened = open_zip(archive)
+    assert {*opened.paths} == {"üöß.jpg", "ü.jpg", "é.jpg"}
+    assert [opened.read(path) for path in ("üöß.jpg", "ü.jpg", "é.jpg")] == [b"1", b"2", b"3"]
+
+
+def pack_raw(archive: Path, names: dict[bytes, bytes], extra: bytes = b"") -> Path:
+    """A zip of these names as they are, which do not say how they are spelled."""
+    members, contents = b"", b""
+    for name, content in names.items():
+        sizes = zlib.crc32(content), len(content), len(content), len(name), len(extra)
+        facts = struct.pack("<HHHHHIIIHH", 20, 0, zipfile.ZIP_STORED, 0x38E5, 0x58A6, *sizes)
+        contents += b"PK\1\2" + bytes(2) + facts + struct.pack("<HHHII", 0, 0, 0, 0, len(members)) + name + extra
+        members += b"PK\3\4" + facts + name + extra + content
+    end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(names), len(names), len(contents), len(members), 0)
+    archive.write_bytes(members + contents + end)
+    return archive
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("shift_jis", "ソ写真/表.jpg"), ("cp1252", "Grüße €/Ä.jpg"), ("cp866", "Фото/Я.jpg"), ("gbk", "照片.jpg")],
+)
+def test_names_in_another_encoding(encoding: str, name: str, tmp_path: Path) -> None:
+    """Names that neither say that they are UTF-8 nor are it are in --zip-encoding; others are what they are."""
+    archive = pack_raw(tmp_path / "a.zip", {name.encode(encoding): b"1", "ü.jpg".encode(): b"22", b"a.jpg": b"333"})
+    found = {one.key.path: one for one in open_root(archive).images(WalkSettings(zip_encoding=encoding))}
+    assert {*found} == {name, "ü.jpg", "a.jpg"}
+    assert [image_source(one.key, one[1:]).open("rb").read() for one in found.values()]
+    for one in found.values():  # whoever reads knows nothing of the encoding
+        assert len(image_source(one.key, one[1:]).open("rb").read()) == one.size_bytes
+
+
+odd_names = st.lists(st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name), max_size=5)
+
+
+def test_any_name_survives(tmp_path: Path) -> None:
+    """Odd bytes, backslashes and all else are valid UTF-8 in the tables, stay apart, and lead back to the member."""
+
+    @settings(deadline=None, max_examples=150)
+    @given(odd_names, st.sampled_from(["utf-8", "shift_jis", "cp1252", "cp437"]))
+    def check(names: list[bytes], encoding: str) -> None:
+        content = {b"a" + name + b".jpg": b"%d" % number for number, name in enumerate(names)}
+        expected = {path: content[name] for name in content if (path := member_path(os.fsdecode(name)))}
+        for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+            with tarfile.open(tmp_path / "a.tar", "w", format=kind) as packed:
+                for name, bytes_ in content.items():
+                    member = tarfile.TarInfo(os.fsdecode(name))
+                    member.size = len(bytes_)
+                    packed.addfile(member, io.BytesIO(bytes_))
+            assert read(tmp_path / "a.tar") == expected
+        found = read(pack_raw(tmp_path / "a.zip", content), encoding)
+        assert {*found.values()} <= {*content.values()}
+        assert found == expected or encoding != "utf-8"  # by which a name is what that of a file is
+
+    check()
+
+
+def read(archive: Path, encoding: str = "cp437") -> dict[str, bytes]:
+    """The images by their paths, each opened by who knows the row alone."""
+    found = list(open_root(archive).images(WalkSettings(zip_encoding=encoding)))
+    assert all(one.key.path.encode("utf-8") for one in found)
+    return {one.key.path: image_source(one.key, one[1:]).open("rb").read() for one in found}
+
+
+def test_a_name_stands_beside_itself_as_utf_8(tmp_path: Path) -> None:
+    """As WinRAR and others write it, with a checksum of the name that it is of; with another one it is of no use."""
+    for checksum, path in ((zlib.crc32(b"\xe9.jpg"), "ü.jpg"), (0, "é.jpg")):
+        field = struct.pack("<BL", 1, checksum) + "ü.jpg".encode()
+        extra = struct.pack("<HH", 0x7075, len(field)) + field
+        archive = pack_raw(tmp_path / f"{checksum}.zip", {b"\xe9.jpg": b"1"}, extra)
+        assert paths(archive, zip_encoding="cp1252") == [path]
+
+
+def test_rows_follow_names_that_are_spelled_in_another_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Annotated without --zip-encoding, images have their rows under their right names once it is given, and back."""
+    names = ("Äpfel.jpg", "Grüße/ü.jpg", "plain.jpg")
+    archive = pack_raw(tmp_path / "a.zip", {name.encode("cp1252"): jpeg(turn) for turn, name in enumerate(names)})
+    (tmp_path / "b").mkdir()
+    noise(1).save(tmp_path / "b" / "b.png")
+    roots, right = {"roots": (archive, tmp_path / "b")}, {"walk": WalkSettings(zip_encoding="cp1252")}
+    annotate_here(archive, tmp_path / "right", **roots, **right, jobs=1, draw=tmp_path / "drawn")
+    assert all((tmp_path / "drawn" / "a.zip" / name).is_file() for name in names)
+    assert len(open_annotations(tmp_path / "right").crops()) == 3
+    annotate_here(archive, tmp_path / "out", **roots)
+    as_cp437 = tables(tmp_path / "out")
+    assert [*as_cp437[0]["path"]][:3] == sorted(name.encode("cp1252").decode("cp437") for name in names)
+    caplog.set_level(logging.INFO)
+    for encoding, expected in (("cp1252", tables(tmp_path / "right")), ("cp437", as_cp437)):
+        for followed in ("2 rows follow their images", "nothing new"):
+            caplog.clear()
+            walk = WalkSettings(zip_encoding=encoding)
+            assert annotate_here(archive, tmp_path / "out", **roots, walk=walk).images == 0
+            assert followed in caplog.text
+            for one, other in zip(tables(tmp_path / "out"), expected, strict=True):
+                pd.testing.assert_frame_equal(one, other)
+
+
+def test_only_what_is_the_same_follows() -> None:
+    """A row follows to a name without one, of the same size, time and checksum; not one that is to be done anew."""
+
+    def known(path: str, version: int, stale: bool = False) -> KnownImage:
+        return KnownImage("/a.zip", path, version, 7, failed=False, stale=stale)
+
+    guessed = {path: (version, 7) for version, path in enumerate(("ä", "é", "ï", "ö", "ü", "ü2"))}
+    here = [
+        *(known("─", 0), known("\\x82", 9), known("n.jpg", 2), known("╓", 3), known("ö", 8, stale=True)),
+        *(known("ⁿ", 4, stale=True), known("ß", 5)),
+    ]
+    assert renamed_paths(here, guessed) == {"─": "ä", "ß": "ü2"}
+    assert renamed_paths([known("ä", 0), known("b\\x84", 1)], guessed) == {"b\\x84": "é"}
+
+
+def test_archives_within_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They are not opened: the log says how many there are and which is the first, unless --exclude leaves them out."""
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    noise(1).save(tmp_path / "photos" / "a.png")
+    for name in ("more/b.zip", "more/c.tar.gz", "d.7z", "e.txt"):
+        (tmp_path / "photos" / name).write_bytes(b"PK")
+    for kind in ("zip", "tar"):
+        archive = pack(tmp_path / "photos", tmp_path / f"photos.{kind}")
+        annotate_here(archive, tmp_path / kind)
+        assert f"{archive} holds 3 archives, which are not opened, the first is d.7z. Unpack them" in caplog.text
+        caplog.clear()
+        annotate_here(archive, tmp_path / kind, walk=WalkSettings(exclude=("*.zip", "*.tar.gz", "*.7z")))
+        assert "archives" not in caplog.text
+
+
+def test_parts_of_a_zip_are_told(photos: Path, tmp_path: Path) -> None:
+    """Each part of one that is cut into several ends the run with how to join them; joined so, they are read."""
+    zips = tmp_path / "zips"
+    zips.mkdir()
+    whole = pack(photos, zips / "whole.zip")
+    expected = paths(whole)
+    content = whole.read_bytes()
+    for number in range(3):
+        (zips / f"a.zip.{number + 1:03d}").write_bytes(content[number * 50_000 :][: 10**9 if number == 2 else 50_000])
+    end = content.rindex(b"PK\5\6")
+    (zips / "b.zip").write_bytes(content[: end + 4] + struct.pack("<HH", 2, 2) + content[end + 8 :])
+    (zips / "b.z01").write_bytes(b"PK\7\x08" + content[:1000])
+    for name in ("a.zip.001", "a.zip.003", "b.zip", "b.z01"):
+        with pytest.raises(
+            RootError, match=r"one part of a zip that is cut into several.*by (cat a\.zip\.\*|zip -s 0 b)"
+        ):
+            paths(zips / name)
+    whole.unlink()
+    subprocess.run(["sh", "-c", "cat a.zip.* > whole.zip"], cwd=zips, check=True)
+    assert paths(whole) == expected
+    if not shutil.which("zip"):
+        pytest.skip("zip is not installed")
+    subprocess.run(["zip", "-q", "-r", "-s", "64k", zips / "c.zip", "."], cwd=photos, check=True)
+    for part in ("c.zip", "c.z01", "c.z02"):
+        with pytest.raises(RootError, match=r"zip -s 0 c\.zip --out whole\.zip"):
+            paths(zips / part)
+    whole.unlink()
+    subprocess.run(["zip", "-q", "-s", "0", "c.zip", "--out", "whole.zip"], cwd=zips, check=True)
+    assert paths(whole) == expected

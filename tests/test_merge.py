@@ -22,7 +22,7 @@ from batch.tables import checkpoints as checkpointing
 from batch.tables import merge as merging
 from batch.tables import publish as publishing
 from batch.tables.checkpoints import Checkpoints
-from batch.tables.merge import Source, merge
+from batch.tables.merge import Source, merge, renamed
 from batch.tables.parquet import opened_table, pieces
 from batch.tables.publish import finish_publishing
 from batch.tables.rows import Columns, Rows, write_rows
@@ -58,16 +58,35 @@ def test_the_last_source_wins(sources: list[dict[str, int]], dropped: set[str], 
             for number, source in enumerate(sources)
         ]
         merged = list(merge(written, COLUMNS, [Key("/r", path) for path in dropped]))
-    images = [
-        pair
-        for part in merged
-        for pair in zip(*part.images.select(["path", "faces"]).to_pydict().values(), strict=True)
-    ]
-    faces = [
-        pair for part in merged for pair in zip(*part.faces.select(["path", "face"]).to_pydict().values(), strict=True)
-    ]
+    images = [pair for part in merged for pair in zip(*_columns(part.images, "path", "faces"), strict=True)]
+    faces = [pair for part in merged for pair in zip(*_columns(part.faces, "path", "face"), strict=True)]
     assert images == sorted(expected.items())
     assert faces == [(path, face) for path, count in sorted(expected.items()) for face in range(count)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(versions, st.sets(names, max_size=3), st.integers(1, 5), st.sampled_from([1, 2, 100]))
+def test_rows_that_have_other_paths(sources: list[dict[str, int]], old: set[str], piece: int, small: int) -> None:
+    """Merged as the oldest, and the ones by the old paths dropped, each image has its newest rows by its new path."""
+    newest = {path: faces for source in sources for path, faces in source.items()}
+    paths = {Key("/r", path): f"{'~A'[len(path) % 2]}{path}" for path in old & newest.keys()}
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(merging, "SMALL", small)
+        patched.setattr(merging, "_PIECE", piece)
+        written = [
+            write_source(Path(folder), number, [outcome(path, faces) for path, faces in source.items()], piece)
+            for number, source in enumerate(sources)
+        ]
+        merged = list(merge([*renamed(written, COLUMNS, paths), *written], COLUMNS, paths))
+    images = [pair for part in merged for pair in zip(*_columns(part.images, "path", "faces"), strict=True)]
+    faces = [pair for part in merged for pair in zip(*_columns(part.faces, "path", "face"), strict=True)]
+    expected = {paths.get(Key("/r", path), path): count for path, count in newest.items()}
+    assert images == sorted(expected.items())
+    assert faces == [(path, face) for path, count in sorted(expected.items()) for face in range(count)]
+
+
+def _columns(table: pa.Table, *names: str) -> list[list[Any]]:
+    return [table[name].to_pylist() for name in names]
 
 
 def test_tables_that_were_changed_by_hand_are_refused(tmp_path: Path) -> None:

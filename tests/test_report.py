@@ -150,7 +150,8 @@ def test_thumbnails_show_the_face(annotations: Path, tmp_path: Path) -> None:
 
     from jobs.report_page.faces import contact_sheets
 
-    faces = pd.read_parquet(annotations / "faces.parquet")
+    faces, images = (pd.read_parquet(annotations / f"{name}.parquet") for name in ("faces", "images"))
+    faces = faces.merge(images[["path", "size_bytes", "modified_ns"]], on="path")
     face = faces[faces["path"] == "astronaut.jpg"].iloc[:1]
     (sheet,) = contact_sheets(face, list(face["emotion"].astype(str)), tmp_path / "page.html")
     picture = str(sheet.surest[0].picture).removeprefix("data:image/jpeg;base64,")

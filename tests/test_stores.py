@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from conftest import WORKER, Run, annotate_here, assert_same_rows, astronaut, environment, tables
+from moto.moto_server.utilities import RegexConverter
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
@@ -26,6 +27,15 @@ BUCKET = "photos"
 URL = f"s3://{BUCKET}/album"
 
 
+route = RegexConverter.__init__
+
+
+def with_line_ends(converter: RegexConverter, *arguments: Any) -> None:
+    """Let a key have more than one line, as S3 does and moto's routes do not."""
+    route(converter, *arguments)
+    converter.regex = f"(?s:{converter.regex})"
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[ThreadedMotoServer]:
     """An S3 server, and an environment that leads to it."""
@@ -33,6 +43,7 @@ def server() -> Iterator[ThreadedMotoServer]:
     started = ThreadedMotoServer("127.0.0.1", 0)
     started.start()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RegexConverter, "__init__", with_line_ends)
         patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*started.get_host_and_port()))
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
@@ -238,3 +249,22 @@ def test_urls_that_overlap(command: Run, tmp_path: Path) -> None:
     assert (done.returncode, f"{URL}/deep lies within {URL}" in done.stderr) == (2, True), done.stderr
     done = command(URL, "ftp://x/y", "-o", tmp_path / "out", "--draw", tmp_path / "s3:" / BUCKET, "--dry-run")
     assert (done.returncode, "Cannot read ftp://x/y" in done.stderr) == (5, True), done.stderr
+
+
+def test_keys_that_are_odd(client: Any, tmp_path: Path) -> None:
+    """Tabs, line ends, blanks and signs of URLs in keys are read as they are; a folder's mark is no image."""
+    odd = [
+        "tab\there.jpg",
+        "new\nline.jpg",
+        "return\r.jpg",
+        " blank .jpg",
+        "a%2Fb+c&d=e.jpg",
+        "*[x]?.jpg",
+        "\u2028é.jpg",
+    ]
+    put(client, *(f"album/{name}" for name in odd), *(f"album/{name}/in\t{name}" for name in odd))
+    put(client, "album/folder.jpg/", "album/more/", "album/a/b.jpg/", content=b"")
+    expected = sorted([*odd, *(f"{name}/in\t{name}" for name in odd)])
+    assert paths(URL) == expected
+    for path in expected:
+        assert open_root(URL).source(path).open("rb").read() == b"abc"

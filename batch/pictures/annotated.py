@@ -10,6 +10,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from batch.outcome import Box, Key
+from batch.roots.root import Version
 from batch.tables.snapshot import read_annotations
 
 
@@ -28,6 +29,7 @@ class AnnotatedImage:
     """An image that could be read, with its faces, the largest first."""
 
     key: Key
+    version: Version
     annotated_at: datetime
     faces: tuple[AnnotatedFace, ...]
 
@@ -54,10 +56,11 @@ def annotated_images(output: Path, labels: tuple[str, ...]) -> Iterator[Annotate
     images = images[images["status"].isin(["ok", "no_face"])]
     number_of = {label: number for number, label in enumerate(labels)}
     by_image = {Key(*key): rows for key, rows in faces.groupby(["root", "path"], observed=True)}
-    for root, path, annotated_at in zip(images["root"], images["path"], images["annotated_at"], strict=True):
+    columns = (images[name] for name in ("root", "path", "size_bytes", "modified_ns", "annotated_at"))
+    for root, path, size_bytes, modified_ns, annotated_at in zip(*columns, strict=True):
         rows = by_image.get(Key(root, path))
         found = () if rows is None else tuple(_faces(rows, number_of))
-        yield AnnotatedImage(Key(root, path), annotated_at, found)
+        yield AnnotatedImage(Key(root, path), (size_bytes, modified_ns), annotated_at, found)
 
 
 def _faces(rows: pd.DataFrame, number_of: dict[str, int]) -> Iterator[AnnotatedFace]:

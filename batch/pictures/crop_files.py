@@ -47,7 +47,9 @@ class CropFiles:
         """Write the crops that lie nowhere yet, in colour; raises OutputError."""
         smallest = min(max(face.box.width, face.box.height) for face in image.faces)
         try:
-            picture, scale = read_picture(image_source(image.key), least=min(1.0, _LARGEST / max(1, smallest)))
+            picture, scale = read_picture(
+                image_source(image.key, image.version), least=min(1.0, _LARGEST / max(1, smallest))
+            )
         except (ImageError, TransientError):  # gone or changed since it was annotated; the next run sees to it
             return
         for face in image.faces:

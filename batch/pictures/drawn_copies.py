@@ -39,7 +39,7 @@ class DrawnCopies:
     def write(self, image: AnnotatedImage) -> None:
         """Draw the faces of an image; raises OutputError. One without faces has a copy: it is seen what was missed."""
         try:
-            picture, _ = read_picture(image_source(image.key))
+            picture, _ = read_picture(image_source(image.key, image.version))
         except (ImageError, TransientError):  # gone or changed since it was annotated; the next run sees to it
             return
         drawn = draw_faces(picture, [self._label(face) for face in image.faces])

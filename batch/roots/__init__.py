@@ -6,9 +6,9 @@ from pathlib import Path
 
 from batch.names import from_text, to_text
 from batch.outcome import Key
-from batch.roots.archive import ARCHIVES, Archive
+from batch.roots.archive import Archive, is_archive
 from batch.roots.folder import Folder
-from batch.roots.root import ImageSource, Root
+from batch.roots.root import ImageSource, Root, Version
 from batch.roots.store import Store
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -19,7 +19,7 @@ def open_root(root: Path | str) -> Root:
     name = root if isinstance(root, str) else to_text(str(root))
     if _URL.match(name):
         return Store(name)
-    if name.lower().endswith(ARCHIVES) and not os.path.isdir(from_text(name)):
+    if is_archive(name) and not os.path.isdir(from_text(name)):
         return Archive(name)
     return Folder(name)
 
@@ -45,9 +45,9 @@ def lies_within(inner: Root, outer: Root) -> bool:
     )
 
 
-def image_source(key: Key) -> ImageSource:
-    """What the image is read from."""
-    return open_root(key.root).source(key.path)
+def image_source(key: Key, version: Version | None = None) -> ImageSource:
+    """What the image is read from; ``version``, its size and time, tells which one where its name may not."""
+    return open_root(key.root).source(key.path, version)
 
 
 def picture_place(key: Key) -> Path:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,15 +11,51 @@ from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.outcome import ImageFile, Key
 from batch.roots.members import Members
-from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member
+from batch.roots.root import ImageSource, InOnePiece, Listing, Member, Version
 from batch.roots.tar_members import TarMembers
 from batch.roots.walk import WalkSettings
-from batch.roots.zip_members import ZipMembers
+from batch.roots.zip_members import PART, open_zip
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-"""How their names end."""
+_TARS = (".tar", ".tar.gz", ".tgz")
+_ENDINGS = (".zip", *_TARS)
+_NOT_OPENED = (*_ENDINGS, ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
+"""How the names of archives end that may lie within one."""
 
 _opening = threading.Lock()
+
+
+def is_archive(name: str) -> bool:
+    """Whether a name is that of an archive, or of a part of one."""
+    return name.lower().endswith(_ENDINGS) or PART.search(name) is not None
+
+
+@dataclass
+class Contents:
+    """The images in an archive, found by their first bytes where the suffix does not tell."""
+
+    root: str
+    members: Members
+    settings: WalkSettings
+    unlistable: dict[str, str] = field(default_factory=dict)
+    devices: dict[str, int] = field(default_factory=dict)
+    unopened: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[ImageFile]:
+        """The images, sorted by path; archives among the members are noted."""
+        members = self.members
+        for path in sorted(members.paths):
+            if not self.settings.wants(path):
+                continue
+            if has_image_suffix(path) or starts_like_image(members.start(path)):
+                yield ImageFile(Key(self.root, path), *members.version(path))
+            elif path.lower().endswith(_NOT_OPENED):
+                self.unopened.append(path)
+
+    @property
+    def guessed(self) -> dict[str, tuple[int, int]]:
+        """The paths that may have been spelled in another way, with sizes and times."""
+        members, wants = self.members, self.settings.wants
+        return {path: members.version(path) for path in members.guessed if wants(path)}
 
 
 class Archive(InOnePiece):
@@ -32,14 +69,8 @@ class Archive(InOnePiece):
         self.path = self.place = Path(from_text(name))
 
     def images(self, settings: WalkSettings) -> Listing:
-        """The images, found by their first bytes where the suffix does not tell."""
-        return Listed(self._images(settings))
-
-    def _images(self, settings: WalkSettings) -> Iterator[ImageFile]:
-        members = self._members()
-        for path in sorted(members.paths):
-            if settings.wants(path) and (has_image_suffix(path) or starts_like_image(members.start(path))):
-                yield ImageFile(Key(self.name, path), *members.version(path))
+        """The images among its members; raises RootError."""
+        return Contents(self.name, self._members().spelled(settings.zip_encoding), settings)
 
     def is_empty(self) -> bool:
         """Whether there is no file within; raises RootError."""
@@ -53,13 +84,13 @@ class Archive(InOnePiece):
         """Raise RootError if it is not there any more, or damaged."""
         self._members()
 
-    def source(self, path: str) -> ImageSource:
-        """The member at a path."""
-        return Member(self, path)
+    def source(self, path: str, version: Version | None = None) -> ImageSource:
+        """The member at a path, or of that version if its name has been spelled in another way."""
+        return Member(self, path, version)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, version: Version | None) -> bytes:
         """The bytes of a member; raises FileNotFoundError, ImageError, or whatever a damaged one leads to."""
-        return self._members().read(path)
+        return self._members().read(path, version)
 
     def may_open(self, _path: str) -> bool:
         """No member is refused for a while only."""
@@ -78,6 +109,8 @@ class Archive(InOnePiece):
         try:
             with _opening:
                 return _opened(self.path, version)
+        except RootError:
+            raise
         except Exception as error:  # whatever zipfile, tarfile and zlib make of foreign and damaged bytes
             raise RootError(
                 f"Cannot read the archive {self.path}: {error}. Is it damaged, or not copied to its end yet?"
@@ -95,4 +128,4 @@ class Archive(InOnePiece):
 
 @lru_cache(maxsize=8)
 def _opened(file: Path, _version: tuple[int, ...]) -> Members:
-    return ZipMembers(file) if file.suffix.lower() == ".zip" else TarMembers(file)
+    return TarMembers(file) if file.name.lower().endswith(_TARS) else open_zip(file)

@@ -5,7 +5,7 @@ from pathlib import Path
 from batch.errors import RootError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
-from batch.roots.root import ImageSource, Listing
+from batch.roots.root import ImageSource, Listing, Version
 from batch.roots.walk import Walk, WalkSettings
 
 
@@ -77,7 +77,7 @@ class Folder:
         if gone:
             raise RootError(f"The root {self.path} has vanished while it was read. Is its disk still mounted?")
 
-    def source(self, path: str) -> ImageSource:
+    def source(self, path: str, _version: Version | None = None) -> ImageSource:
         """The file itself."""
         return self.path / from_text(path)
 

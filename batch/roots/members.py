@@ -5,7 +5,7 @@ from functools import partial
 from typing import IO, Protocol
 
 from batch.names import to_text
-from batch.roots.root import is_hidden
+from batch.roots.root import Version, is_hidden
 
 _LATEST = 2**63 - 1  # what an int64 holds
 
@@ -13,18 +13,28 @@ _LATEST = 2**63 - 1  # what an int64 holds
 class Members(Protocol):
     """The files within an archive by their paths, as the output writes them; later ones of a name replace earlier."""
 
+    def spelled(self, encoding: str) -> "Members":
+        """The same, where names do not say how they are spelled, with names in that encoding."""
+
     @property
     def paths(self) -> Iterable[str]:
         """The paths, in no particular order, without hidden ones."""
 
-    def version(self, path: str) -> tuple[int, int]:
-        """Bytes, and nanoseconds of the last change, which tell whether it has changed."""
+    @property
+    def guessed(self) -> Iterable[str]:
+        """Those whose names do not say how they are spelled."""
+
+    def version(self, path: str) -> Version:
+        """What tells whether it has changed."""
 
     def start(self, path: str) -> bytes:
         """The first bytes of a member whose suffix is no image's; none if it cannot be read."""
 
-    def read(self, path: str) -> bytes:
-        """All bytes; raises FileNotFoundError, ImageError, or whatever a damaged archive makes the reader raise."""
+    def read(self, path: str, version: Version | None = None) -> bytes:
+        """All bytes, of the member of that version where the path is another spelling of its name.
+
+        Raises FileNotFoundError, ImageError, or whatever a damaged archive makes the reader raise.
+        """
 
 
 def member_path(name: str) -> str | None:

@@ -1,13 +1,16 @@
 """What a root is: images below one name, whether in a folder, an archive or an object store."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, Protocol
 
 from batch.outcome import ImageError, ImageFile, Status
 from batch.roots.walk import WalkSettings
+
+Version = tuple[int, int]
+"""Bytes, and nanoseconds of the last change, which tell whether an image has changed."""
 
 LARGEST = 2**29
 """Bytes of a member or object that are read into memory at most."""
@@ -38,6 +41,14 @@ class Listing(Protocol):
     @property
     def devices(self) -> dict[str, int]:
         """The device that each folder lies on, of a root that holds disks."""
+
+    @property
+    def unopened(self) -> list[str]:
+        """The archives within an archive, complete after the iteration."""
+
+    @property
+    def guessed(self) -> Mapping[str, Version]:
+        """The paths in an archive that may have been spelled in another way before, and the files' versions."""
 
     def __iter__(self) -> Iterator[ImageFile]:
         """List the images; raises RootError if the root cannot be listed."""
@@ -94,8 +105,8 @@ class Root(Protocol):
     def check_still_there(self) -> None:
         """Raise RootError if an image that cannot be read is the root's fault, as nothing at all is left of it."""
 
-    def source(self, path: str) -> ImageSource:
-        """The image at a path below the root, as the output writes it."""
+    def source(self, path: str, version: Version | None = None) -> ImageSource:
+        """The image at a path below the root, as the output writes it; of that ``version`` if that tells which."""
 
     def may_open(self, path: str) -> bool:
         """Whether an image that was refused may be given now; True where only reading it tells."""
@@ -108,7 +119,7 @@ class Root(Protocol):
 
 
 class _Readable(Protocol):
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, version: Version | None) -> bytes:
         """The bytes of the member at that path."""
 
 
@@ -118,6 +129,7 @@ class Member:
 
     root: _Readable
     path: str
+    version: Version | None = None
 
     @property
     def name(self) -> str:
@@ -131,7 +143,7 @@ class Member:
 
     def open(self, _mode: Literal["rb"], /) -> BinaryIO:
         """Its bytes, from the beginning; raises OSError or ImageError."""
-        return io.BytesIO(self.root.read(self.path))
+        return io.BytesIO(self.root.read(self.path, self.version))
 
 
 class InOnePiece:
@@ -164,6 +176,8 @@ class Listed:
     images: Iterable[ImageFile]
     unlistable: dict[str, str] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
+    unopened: list[str] = field(default_factory=list)
+    guessed: Mapping[str, Version] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ImageFile]:
         """The images, sorted by path."""

@@ -13,7 +13,7 @@ from batch.faults import TransientError, http_answer, may_heal
 from batch.images.formats import has_image_suffix
 from batch.names import from_text, to_text
 from batch.outcome import ImageError, ImageFile, Key, Status
-from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member, check_size, is_hidden
+from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member, Version, check_size, is_hidden
 from batch.roots.store_client import SCHEMES, ask, store_client
 from batch.roots.walk import WalkSettings
 
@@ -64,11 +64,11 @@ class Store(InOnePiece):
             except PermissionError:  # who may list below a prefix only may not ask for the prefix itself
                 self._ask("ls", self._location)
 
-    def source(self, path: str) -> ImageSource:
+    def source(self, path: str, _version: Version | None = None) -> ImageSource:
         """The object at a path."""
         return Member(self, path)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, _version: Version | None = None) -> bytes:
         """The bytes of an object, asked for once; raises FileNotFoundError, PermissionError, ImageError, RootError.
 
         And TransientError for what may heal.

@@ -9,7 +9,7 @@ from typing import Protocol
 from batch.images.formats import has_image_suffix
 from batch.roots.gzip_file import GzipFile
 from batch.roots.members import int64, member_path, whole
-from batch.roots.root import check_size
+from batch.roots.root import Version, check_size
 
 _PIECE = 2**20
 
@@ -67,12 +67,21 @@ class TarMembers:
         if self._stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError(f"no end of archive at byte {self._tar.offset}")
 
+    def spelled(self, _encoding: str) -> "TarMembers":
+        """The same: names are UTF-8, or bytes that are not."""
+        return self
+
     @property
     def paths(self) -> Iterable[str]:
         """The paths of the files."""
         return self._entries
 
-    def version(self, path: str) -> tuple[int, int]:
+    @property
+    def guessed(self) -> Iterable[str]:
+        """None."""
+        return ()
+
+    def version(self, path: str) -> Version:
         """Bytes, and the member's time."""
         member = self._entries[path]
         return int64(member.size), int64(member.mtime * 10**9)
@@ -81,7 +90,7 @@ class TarMembers:
         """The first bytes of a member whose suffix is no image's, read in passing."""
         return self._starts.get(path, b"")
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, _version: Version | None = None) -> bytes:
         """All bytes; raises FileNotFoundError, ImageError, or what tarfile does on damaged archives."""
         member = self._entries.get(path)
         if member is None:

@@ -3,7 +3,7 @@
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +13,8 @@ from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text, to_text
 from batch.outcome import ImageFile, Key
 
+CODE_PAGE = "cp437"
+"""The encoding of names in zips that do not say theirs, by the format's specification (APPNOTE.TXT, appendix D)."""
 _LATEST = 2**63 - 1  # the year 2262, the last that an int64 of nanoseconds can tell; the first is 1677
 
 
@@ -25,6 +27,8 @@ class WalkSettings:
     follow_symlinks: bool = False
     shard: tuple[int, int] = (1, 1)
     """Which part of how many: each image belongs to one, by a hash of its path below the root."""
+    zip_encoding: str = CODE_PAGE
+    """How names in zips are spelled that are not UTF-8 and do not say it."""
     photographs: frozenset[Key] = frozenset()
     """Single ones: of a root that has some here nothing else is taken in."""
     paths: frozenset[str] | None = None
@@ -73,6 +77,8 @@ class Walk:
     settings: WalkSettings
     unlistable: dict[str, str] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
+    unopened: list[str] = field(default_factory=list)
+    guessed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Know the root as the output writes it, and as the start of its images' paths."""

@@ -1,7 +1,7 @@
 """Many tables of images, each with its faces, as one: of every image the newest rows, in one pass and little memory."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ class Source(NamedTuple):
 
     images: Path
     faces: Path | None = None
+    view: Callable[[Rows], Rows] | None = None
+    """What is seen of its rows, sorted as they are; None: all, as they are."""
 
 
 def merge(sources: Sequence[Source | Rows], columns: Columns, dropped: Iterable[Key] = ()) -> Iterator[Rows]:
@@ -47,6 +49,20 @@ def merge(sources: Sequence[Source | Rows], columns: Columns, dropped: Iterable[
         merged = _newest(taken, gone[begun:past])
         if len(merged.images):
             yield merged
+
+
+def renamed(sources: Sequence[Source | Rows], columns: Columns, paths: Mapping[Key, str]) -> list[Rows]:
+    """The rows, in memory, of the images that have other paths now: to be merged with the ``sources`` as the oldest."""
+    if not paths:
+        return []
+    old = pa.array([SEPARATOR.join(key) for key in paths], pa.string())
+
+    def new(table: pa.Table) -> pa.Array:
+        keys = zip(table["root"].to_pylist(), table["path"].to_pylist(), strict=True)
+        return pa.array([paths[Key(*key)] for key in keys], pa.string())
+
+    found = (rows.take(np.flatnonzero(pc.is_in(rows.keys, old))) for rows in merge(sources, columns))
+    return [rows.with_column("path", new) for rows in found if len(rows.images)]
 
 
 def distinct(path: Path, column: pa.Field) -> set[str]:
@@ -141,6 +157,13 @@ _RESTORE = "Restore it from a backup. Nothing was deleted."
 
 
 def _batches(source: Source, file: pq.ParquetFile, columns: Columns, size: int) -> Iterator[Rows]:
+    """What is seen of a source, in pieces as ``_all_batches`` gives them."""
+    batches = _all_batches(source, file, columns, size)
+    seen = map(source.view, batches) if source.view else batches
+    return (rows for rows in seen if len(rows.images))
+
+
+def _all_batches(source: Source, file: pq.ParquetFile, columns: Columns, size: int) -> Iterator[Rows]:
     """The rows of a source in pieces of at most ``size`` images, or faces unless one image has more."""
     faces = _Faces(source.faces, columns.faces) if source.faces else None
     for images in _tables(source.images, file, columns.images, size):

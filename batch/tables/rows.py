@@ -1,6 +1,6 @@
 """Images with their faces, a part of both tables that fits into memory, and how parts are written."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO, NamedTuple
@@ -63,6 +63,17 @@ class Rows:
             before = np.cumsum(counts) - counts
             faces = faces.take(np.repeat(self.starts[:-1][chosen] - before, counts) + np.arange(counts.sum()))
         return Rows(self.images.take(chosen), faces)
+
+    def with_column(self, column: str, texts: Callable[[pa.Table], pa.Array]) -> "Rows":
+        """The same with other texts in a column of both tables."""
+        return Rows(*(_with_column(table, column, texts) for table in (self.images, self.faces)))
+
+
+def _with_column(table: pa.Table, column: str, texts: Callable[[pa.Table], pa.Array]) -> pa.Table:
+    if not table.num_columns:
+        return table
+    place = table.schema.get_field_index(column)
+    return table.set_column(place, table.schema.field(place), texts(table))
 
 
 def joined(parts: list[Rows]) -> Rows:

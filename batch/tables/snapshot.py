@@ -3,7 +3,7 @@
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from batch.outcome import FAILED, VANISHED, Status
 from batch.tables.files import regular_file
 from batch.tables.journal import DamagedJournal, current
 from batch.tables.merge import Source, distinct, merge
+from batch.tables.moves import Move, as_moved
 from batch.tables.parquet import READ
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, SCHEMA_VERSION
@@ -181,11 +182,11 @@ def _facts(file: BinaryIO) -> tuple[dict[str, Any], int]:
         raise OutputError(f"{file.name} was not written by annotate. Use another output folder.") from error
 
 
-def known_images(files: Iterable[Path], stale: bool = False) -> Iterator[KnownImage]:
+def known_images(files: Iterable[Path], stale: bool = False, moves: Sequence[Move] = ()) -> Iterator[KnownImage]:
     """The images whose outcome stands in ``files`` (tables of images, later ones win), sorted by root and path."""
     columns = ["root", "path", "size_bytes", "modified_ns", "status", "error"]
     schema, failed = pa.schema([IMAGES.field(name) for name in columns]), frozenset(FAILED).__contains__
-    for rows in merge([Source(file) for file in files], Columns(schema)):
+    for rows in merge(as_moved([*map(Source, files)], moves), Columns(schema)):
         images = rows.images
         statuses, errors = few_values(images["status"]), few_values(images["error"])
         yield from map(

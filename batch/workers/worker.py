@@ -78,7 +78,8 @@ def annotate_image(found: ImageFile, settings: WorkerSettings, source: ImageSour
     """
     started = time.perf_counter()
     try:
-        photograph = read_photograph(source or image_source(found.key), settings.max_pixels, settings.decode_long_side)
+        source = source or image_source(found.key, found[1:])
+        photograph = read_photograph(source, settings.max_pixels, settings.decode_long_side)
         decoded = time.perf_counter()
         with _blamed_on(photograph):
             found_here = find_faces(photograph, shared_detector(settings.detector), settings.detector)

@@ -14,6 +14,7 @@ from batch.tables.lock import hold
 from batch.tables.publish import finish_publishing
 from batch.tables.schema import SCHEMA_VERSION
 from batch.workers.patience import Patience
+from jobs.annotation.moved import check_moved, say_moved, say_perhaps_moved
 from jobs.annotation.outputs import changes, check_labels, check_nested, check_other_roots
 from jobs.annotation.photographs import with_photographs
 from jobs.annotation.run_report import RunReport
@@ -48,7 +49,7 @@ class AnnotationJob:
             "labels": list(self.labels),
             "detector": detector.identity() | ({"verifier": self.verifier.sha256} if self.verifier else {}),
         }
-        self.tables = OutputTables(settings.output, self.identity, self.labels)
+        self.tables = OutputTables(settings.output, self.identity, self.labels, settings.moved)
         self._workers = Workers(settings, self.card, self.verifier, report)
         self._added = 0
         self.rows: dict[str, int] | None = None
@@ -60,6 +61,7 @@ class AnnotationJob:
 
         What a damaged checkpoint has lost is done again at once.
         """
+        say_moved(self.tables.moved_roots())
         unread = self._record()
         for _ in range(_TIMES_DAMAGED):
             with self.report.stage("publish"):
@@ -115,6 +117,10 @@ class AnnotationJob:
     def check_roots(self) -> None:
         """Raise OutputError for roots that do not go with those that the output holds images of."""
         settings, tables = self.settings, self.tables
+        if settings.moved:
+            check_moved(settings.moved, tables.roots_before, settings.output)
+            now = tables.moved_roots().values()
+            check_nested(now, tables.roots().difference(now), settings.output)
         if tables.is_of_another:
             if settings.prune:
                 return  # the rows of other roots are dropped
@@ -127,9 +133,12 @@ class AnnotationJob:
         if self.tables.is_of_another and self.tables.snapshot.identity:
             said = "; ".join(changes(self.tables.snapshot.identity, self.identity))
             log.warning("all images are annotated anew, as this has changed: %s", said)
+        filled = self.tables.published_roots()
+        say_perhaps_moved(self.settings.roots, self.settings.walk, filled, self.tables.known())
 
     def preview(self) -> None:
         """Walk the roots and say what a run would do."""
+        say_moved(self.tables.moved_roots(), dry_run=True)
         for _ in self.plan:
             pass
         say_what_there_is(self.plan)

@@ -9,6 +9,7 @@ from batch.outcome import Key
 from batch.roots import open_root
 from batch.roots.folder import Folder
 from batch.roots.root import is_hidden
+from batch.tables.moves import where_now
 from batch.tables.snapshot import published_roots, read_snapshot
 from jobs.annotation.settings import AnnotationSettings
 
@@ -21,7 +22,7 @@ def with_photographs(settings: AnnotationSettings) -> AnnotationSettings:
     """
     if not settings.photographs:
         return settings
-    known = published_roots(read_snapshot(settings.output))
+    known = {where_now(root, settings.moved) for root in published_roots(read_snapshot(settings.output))}
     photographs = [Path(from_text(photograph)) for photograph in settings.photographs]
     named, held = _folders(settings.roots), sorted(_folders(known), key=_depth, reverse=True)
     own = sorted({photograph.parent for photograph in photographs}, key=_depth)

@@ -20,6 +20,18 @@ def say_what_goes(plan: Plan) -> None:
             "followed? If they are gone for good, --prune removes their rows",
             *(folder, count),
         )
+    for root, within in plan.unopened.items():
+        log.warning(
+            "%s holds %d archives, which are not opened, the first is %s. Unpack them, and name the folder; or leave "
+            "them out with --exclude",
+            *(root, len(within), within[0]),
+        )
+    if plan.renamed:
+        old, new = next(iter(plan.renamed.items()))
+        log.info(
+            "%d rows follow their images, whose names in a zip are spelled in another way now: in %s %s is %s",
+            *(len(plan.renamed), *old, new),
+        )
     if plan.deleted:
         log.info("%d images are deleted, and their rows go (--prune is not needed for them)", len(plan.deleted))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from batch.roots.walk import WalkSettings
 from batch.settings import DetectorSettings, WorkerSettings
+from batch.tables.moves import Move
 from model.bundle import EMOTION_MODEL, GLANCE_MODEL
 
 
@@ -35,6 +36,8 @@ class AnnotationSettings:
     """Folder for a crop of each face, in a folder of its emotion."""
     draw: Path | None = None
     """Folder for copies of the photographs with their faces boxed and labelled."""
+    moved: tuple[Move, ...] = ()
+    """Roots that the output knows by other names than they have now."""
 
     @property
     def processes(self) -> int:

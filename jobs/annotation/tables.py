@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from batch.plan import Plan
 from batch.tables.checkpoints import Checkpoints
-from batch.tables.merge import Source, distinct, merge
+from batch.tables.merge import Source, distinct, merge, renamed
+from batch.tables.moves import Move, as_moved, move_of, where_now
 from batch.tables.publish import publish
 from batch.tables.rows import Columns
 from batch.tables.schema import IMAGES, faces_schema
@@ -19,9 +21,11 @@ log = logging.getLogger("annotate.job")
 class OutputTables:
     """The published pair, and the checkpoints beside it, as the model and detector of ``identity`` see them."""
 
-    def __init__(self, output: Path, identity: dict[str, Any], labels: tuple[str, ...]) -> None:
-        """Look at the output; raises OutputError."""
-        self.output, self._identity, self._labels = output, identity, labels
+    def __init__(
+        self, output: Path, identity: dict[str, Any], labels: tuple[str, ...], moves: tuple[Move, ...] = ()
+    ) -> None:
+        """Look at the output, its roots being where ``moves`` have taken them; raises OutputError."""
+        self.output, self._identity, self._labels, self._moves = output, identity, labels, moves
         self.snapshot = read_snapshot(output)
         self.checkpoints = Checkpoints(output, identity, labels)
 
@@ -35,22 +39,39 @@ class OutputTables:
         published = [self.snapshot.images] if self.snapshot.identity else []
         recorded = self.checkpoints.images()
         if self.is_of_another:
-            yield from with_stale_images(known_images(recorded), known_images(published, stale=True))
+            ours = known_images(recorded, moves=self._moves)
+            yield from with_stale_images(ours, known_images(published, True, self._moves))
         else:
-            yield from known_images([*published, *recorded])
+            yield from known_images([*published, *recorded], moves=self._moves)
 
     def published_roots(self) -> frozenset[str]:
         """The roots whose images stand in the published pair; raises OutputError."""
-        return published_roots(self.snapshot)
+        return frozenset(where_now(root, self._moves) for root in self._published_before)
 
     def roots(self) -> frozenset[str]:
         """Those, and the roots whose images stand in checkpoints."""
+        return frozenset(where_now(root, self._moves) for root in self.roots_before)
+
+    def moved_roots(self) -> dict[str, str]:
+        """The roots that have moved, and where they are now; raises OutputError."""
+        known = self.roots_before if self._moves else ()
+        return {root: move(root) for root in known if (move := move_of(root, self._moves))}
+
+    @cached_property
+    def roots_before(self) -> frozenset[str]:
+        """The roots by the names that they have in the tables, from before any move; raises OutputError."""
         column = IMAGES.field("root")
-        return self.published_roots().union(*(distinct(images, column) for images in self.checkpoints.images()))
+        recorded = (distinct(images, column) for images in self.checkpoints.images())
+        return self._published_before.union(*recorded)
+
+    @cached_property
+    def _published_before(self) -> frozenset[str]:
+        return published_roots(self.snapshot)
 
     def have_news(self, plan: Plan) -> bool:
         """Whether new tables would have other rows than those that are published, if any are."""
-        return bool(self.snapshot.identity != self._identity or self.checkpoints.images() or plan.deleted)
+        of_another = self.snapshot.identity != self._identity
+        return bool(of_another or self.checkpoints.images() or plan.deleted or plan.renamed or self.moved_roots())
 
     def must_stay(self, plan: Plan, dropped: frozenset[str]) -> bool:
         """Whether images of tables that another model or detector has made are still to be annotated; if so, say it.
@@ -78,7 +99,8 @@ class OutputTables:
         new, snapshot = self.checkpoints.images(), self.snapshot
         old = [Source(snapshot.images, snapshot.faces)] if snapshot.identity == self._identity else []
         columns = Columns(IMAGES, faces_schema(self._labels))
-        rows = merge([*old, *self.checkpoints.sources()], columns, plan.deleted)
+        sources = as_moved([*old, *self.checkpoints.sources()], self._moves)
+        rows = merge([*renamed(sources, columns, plan.renamed), *sources], columns, [*plan.deleted, *plan.renamed])
         count = publish(self.output, rows, self._labels, self._identity, snapshot.generation + 1, csv, check)
         self.checkpoints.clear(new)
         return count._asdict()

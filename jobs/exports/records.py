@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from batch.outcome import FAILED, Key
 from batch.roots import open_root, picture_place
+from batch.roots.root import Version
 from batch.tables.snapshot import read_tables
 
 
@@ -27,6 +28,11 @@ class AnnotatedImage:
     def key(self) -> Key:
         """Its root and path, as the tables write them."""
         return Key(self.row["root"], self.row["path"])
+
+    @property
+    def version(self) -> Version:
+        """Its size and time."""
+        return self.row["size_bytes"], self.row["modified_ns"]
 
     @property
     def was_read(self) -> bool:

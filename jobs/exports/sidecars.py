@@ -76,7 +76,7 @@ def _regions(image: AnnotatedImage) -> tuple[list[Region], tuple[int, int]]:
     """The faces as the image is stored, and its size; raises ImageError if it is not the one that was annotated."""
     if not image.faces:
         return [], (0, 0)
-    orientation, *stored = read_orientation(image_source(image.key))
+    orientation, *stored = read_orientation(image_source(image.key, image.version))
     width, height = image.row["width"], image.row["height"]
     if (width, height) != tuple(stored if orientation < 5 else reversed(stored)):
         raise ImageError(image.row["status"], "it is another one than the table tells of; run annotate again")

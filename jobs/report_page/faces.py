@@ -49,8 +49,9 @@ class Sheet:
 
 
 def contact_sheets(faces: pd.DataFrame, labels: list[str], page: Path) -> list[Sheet]:
-    """A sheet per label of ``labels`` that any of ``faces`` (rows of faces.parquet) has; no face comes twice.
+    """A sheet per label of ``labels`` that any of ``faces`` has; no face comes twice.
 
+    ``faces`` are rows of faces.parquet, with size_bytes and modified_ns of their images.
     Copies of a photograph have the same numbers; smaller ones, and those saved anew, still look alike.
     """
     faces = faces.assign(row=np.arange(len(faces)))
@@ -93,7 +94,7 @@ def _picture(face: Any) -> Image.Image | None:
     side = max(face.width, face.height, 1) * _AROUND
     if face.readable:
         with suppress(ImageError, RootError, TransientError):
-            source = image_source(Key(face.root, face.path))
+            source = image_source(Key(face.root, face.path), (face.size_bytes, face.modified_ns))
             return _cut(source, face.x + face.width / 2, face.y + face.height / 2, side)
     return None
 

@@ -71,7 +71,8 @@ def _charts(rows: Rows, anonymous: bool, page: Path) -> dict[str, Any]:
         if not anonymous:
             from jobs.report_page.faces import contact_sheets
 
-            charts["sheets"] = contact_sheets(faces, labels, page)
+            versions = images[["size_bytes", "modified_ns"]].iloc[rows.image].reset_index(drop=True)
+            charts["sheets"] = contact_sheets(faces.join(versions), labels, page)
     return charts | {"numbers": _numbers(charts), "shown_folders": _FOLDERS, "most_folders": _MOST_FOLDERS}
 
 
