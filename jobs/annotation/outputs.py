@@ -81,5 +81,6 @@ def check_other_roots(roots: Iterable[Path | str], filled: Iterable[str], output
     if others:
         raise OutputError(
             f"{output} was made with another model or other detector settings and also holds images of "
-            f"{', '.join(others)}. Name these roots as well, use another output, or say --prune to drop their rows."
+            f"{', '.join(others)}. Name these roots as well, with --moved OLD=NEW if they lie elsewhere now, or use "
+            "another output, or say --prune to drop their rows."
         )
