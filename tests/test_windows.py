@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jobs.training.windows import FACE, IGNORED, _paste, cut_window
+from jobs.training.windows import FACE, IGNORED, _paste, _resampled, cut_window
 
 SIDE = 128
 
@@ -141,3 +141,19 @@ def test_pasted_faces_keep_their_details() -> None:
         assert np.array_equal(
             pixels[middle, middle], cv2.resize(crop, (side, side), interpolation=kind)[middle, middle]
         )
+
+
+def test_windows_are_resampled_as_opencv_resizes() -> None:
+    """At one pixel for one they are cut out, enlarged as cv2.resize does; a ramp is what it is at each middle."""
+    gray = np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)
+    assert np.array_equal(_resampled(gray, np.array([3.0, 5.0]), np.ones(2), 32), gray[5:37, 3:35])
+    for scale in (1.25, 1.6):
+        found = _resampled(gray, np.zeros(2), np.array([scale, scale]), 48).astype(int)
+        theirs = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)[:48, :48]
+        assert np.abs(found - theirs)[2:, 2:].mean() < 1
+    ramp = np.tile((4 * np.arange(60)).astype(np.uint8), (60, 1))
+    for scale in (0.5, 0.4):
+        for levels, corner in ((ramp, 4.0), (ramp.T, 8.0)):
+            found = _resampled(levels, np.array([4.0, 8.0]), np.array([scale, scale]), 20)
+            line = found[10] if levels is ramp else found[:, 10]
+            assert line == pytest.approx(4 * (corner + (np.arange(20) + 0.5) / scale - 0.5), abs=1.2)
