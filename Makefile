@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install format check test nightly mutants quick report wheel
+.PHONY: help install format check test nightly mutants backends quick report wheel man
 
 help: ## list these
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -14,10 +14,10 @@ check: ## linters, types, layers
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
 test: ## all tests, and how much of the code they run
-	.venv/bin/pytest -n 2 --dist loadfile --cov=batch --cov=model --cov=jobs --cov-report=term:skip-covered
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=batch --cov=model --cov=jobs --cov-report=term:skip-covered
 
 nightly: ## all tests, with a hundred kills instead of twenty, and every call on the output failing once
-	ANNOTATE_KILLS=100 ANNOTATE_FAULTS=9999 .venv/bin/pytest -n 2 --dist worksteal
+	ANNOTATE_KILLS=100 ANNOTATE_FAULTS=9999 .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 mutants: ## plant small defects and count those that no test notices; MUTANTS="model.data.split*" picks some
 	.venv/bin/pip install --quiet mutmut && .venv/bin/mutmut run $(MUTANTS)
@@ -25,6 +25,12 @@ mutants: ## plant small defects and count those that no test notices; MUTANTS="m
 wheel: ## build the wheel, and try it in a bare environment
 	.venv/bin/pip wheel --quiet --no-deps --wheel-dir dist . && python3 -m venv .venv-bare
 	.venv-bare/bin/pip install --quiet dist/*.whl && .venv-bare/bin/annotate --version
+
+backends: ## the networks on JAX, beside TensorFlow and ONNX Runtime
+	.venv/bin/pip install --quiet jax && .venv/bin/pytest tests/test_backends.py
+
+man: ## manual pages of the commands in dist/man
+	.venv/bin/python docs/manual.py dist/man
 
 quick: ## the tests that failed last, then the others, up to the first failure
 	.venv/bin/pytest --failed-first --exitfirst

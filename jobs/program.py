@@ -16,7 +16,7 @@ class Program(typer.Typer):
     """A Typer application whose streams may be closed, full or broken."""
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **more)
+        super().__init__(pretty_exceptions_enable=False, rich_markup_mode=None, **more)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Run as Typer does; what cannot be said is not said, and ends no run."""

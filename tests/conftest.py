@@ -27,19 +27,15 @@ WORKER = WorkerSettings(
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
-LONGEST = ("test_kill", "test_train_detector", "test_train_faces", "test_training.py", "test_mutations", "test_cluster")
+LONGEST = ("test_train_detector", "test_kill", "test_training.py", "test_train_faces", "test_mutations", "test_cluster")
 """Files whose tests take longest: begun first, so that no worker is left with one while the others are done."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long tests first and deal them out, since xdist gives each worker a stretch before any steals."""
+    """Put the long files first; xdist keeps the order with ``--dist loadfile --no-loadscope-reorder``."""
     items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)))
-    long = [item for item in items if any(name in item.nodeid for name in LONGEST)]
-    short = items[len(long) :]
-    middle = len(short) // 2
-    items[:] = [*long[::2], *short[:middle], *long[1::2], *short[middle:]]
 
 
 def astronaut() -> Image.Image:

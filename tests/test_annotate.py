@@ -25,6 +25,7 @@ from conftest import (
     tables,
 )
 from PIL import ExifTags, Image
+from training_runs import here
 
 from batch.settings import DetectorSettings
 from model.labels import EMOTIONS
@@ -181,7 +182,7 @@ def test_a_first_run_with_a_limit_has_its_tables(photos: Path, tmp_path: Path) -
     assert len(tables(tmp_path / "out")[0]) == 4
 
 
-def test_other_roots_are_not_lost_with_another_model(photos: Path, tmp_path: Path, command: Run) -> None:
+def test_other_roots_are_not_lost_with_another_model(photos: Path, tmp_path: Path) -> None:
     """A run with other settings that does not name all the roots of the output is refused."""
     other = tmp_path / "other"
     other.mkdir()
@@ -190,7 +191,7 @@ def test_other_roots_are_not_lost_with_another_model(photos: Path, tmp_path: Pat
     annotate_here(photos, output)
     annotate_here(other, output)
     assert set(tables(output)[0]["root"]) == {str(photos), str(other)}
-    done = command(photos, "-o", output, "--face-threshold", 0.9)
+    done = here("annotate", photos, "-o", output, "--face-threshold", 0.9)
     assert done.returncode == 5
     assert str(other) in done.stderr
 
@@ -236,13 +237,13 @@ def test_other_programs_read_the_tables(photos: Path, tmp_path: Path) -> None:
     assert polars.read_parquet(file)["emotion"].cast(polars.String).to_list() == ["joy", "joy"]
 
 
-def test_shards_are_one_table(photos: Path, command: Run, tmp_path: Path) -> None:
+def test_shards_are_one_table(photos: Path, tmp_path: Path) -> None:
     """Each image is in one shard; what the shards find is together what a run over everything finds."""
     for number in range(5):
         shutil.copy(photos / "astronaut.jpg", photos / f"{number}.jpg")
     annotate_here(photos, tmp_path / "whole")
     for part in (1, 2, 3):
-        done = command(photos, "-o", tmp_path / "parts" / str(part), "--shard", f"{part}/3")
+        done = here("annotate", photos, "-o", tmp_path / "parts" / str(part), "-j", 1, "--shard", f"{part}/3")
         assert done.returncode == 0, done.stderr
     for name in ("images", "faces"):
         parts = [pd.read_parquet(tmp_path / "parts" / str(part) / f"{name}.parquet") for part in (1, 2, 3)]
@@ -269,19 +270,18 @@ EXITS = {
 
 
 @pytest.mark.parametrize("case", EXITS)
-def test_exit_codes(case: str, photos: Path, command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_codes(case: str, photos: Path) -> None:
     """Each kind of failure has its exit code and a message, never a traceback."""
-    monkeypatch.chdir(photos.parent)
     code, arguments = EXITS[case]
-    done = command(*arguments)
+    done = here("annotate", *arguments, cwd=photos.parent)
     assert done.returncode == code, done.stderr
     assert done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_dry_run_writes_nothing(photos: Path, tmp_path: Path, command: Run) -> None:
+def test_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:
     """--dry-run says what there is to do and does not do it."""
-    done = command(photos, "-o", tmp_path / "out", "--dry-run")
+    done = here("annotate", photos, "-o", tmp_path / "out", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "")
     assert "4 images found, 4 new" in done.stderr
     assert not (tmp_path / "out").exists()

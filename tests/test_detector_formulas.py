@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from batch.detection import boxes as plain
 from batch.detection.detectors import cnn
+from batch.errors import DetectorError, NetworkError
 from model.detector import training as detector_training
 from model.detector.loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
 from model.detector.network import flattened, places
@@ -172,6 +173,72 @@ def test_a_sure_mistake_costs_more_than_an_unsure_one() -> None:
     assert float(loss(truth(), unsure)) == pytest.approx(4 * 0.01 * -math.log(0.9), rel=1e-4)
 
 
+# --- the detector in the worker
+
+
+class Answering:
+    """In the place of ONNX Runtime's network: what it is asked, and the same answer whatever the image."""
+
+    def __init__(self, *places: tuple[int, int, int, float]) -> None:
+        self.places, self.asked = places, []
+
+    def run(self, pixels: np.ndarray, names: list[str]) -> list[np.ndarray]:
+        """Maps (1, 5, rows, columns) with a logit at each of the places: number of the map, row, column, logit."""
+        self.asked.append((pixels, names))
+        maps = [np.full((1, 5, *(side // stride for side in pixels.shape[2:])), -9.0) for stride in cnn.STRIDES]
+        for level, row, column, logit in self.places:
+            maps[level][0, :, row, column] = logit, 0, 0, math.log(2), math.log(3)
+        return maps
+
+
+def detector(network: Answering) -> cnn.Cnn:
+    one = object.__new__(cnn.Cnn)
+    one._network = network
+    return one
+
+
+def test_a_look_gives_the_faces_whose_middle_is_in_the_image() -> None:
+    """Boxes by hand, best first; what the network sees beside the image is no face, what is on its border is."""
+    network = Answering((0, 1, 2, 1.0), (2, 0, 0, 2.0), (0, 7, 4, 3.0), (0, 1, 7, 2.5))
+    boxes, scores = detector(network).look(np.full((60, 56), 9, np.uint8))
+    by_hand = [[36 - 8, 60 - 12, 16, 24], [16 - 32, 16 - 48, 64, 96], [20 - 8, 12 - 12, 16, 24]]
+    assert boxes == pytest.approx(np.array(by_hand))  # the middle of the fourth is at (60, 12)
+    assert scores == pytest.approx(expit([3.0, 2.0, 1.0]))
+    [(pixels, names)] = network.asked
+    assert (pixels.shape, pixels.dtype, names) == ((1, 1, 64, 64), np.float32, ["stride_8", "stride_16", "stride_32"])
+    assert (pixels[0, 0, :60, :56] == 9).all() and (pixels[0, 0, 60:] == cnn.PADDING).all()
+
+
+def test_halves_are_looked_at_where_an_image_is_large_enough() -> None:
+    """From 201 pixels on; twice at most; their boxes come back in pixels of the image, as squares, best first."""
+    for side, looks in ((200, [224]), (201, [224, 128]), (800, [800, 416, 224])):
+        network = Answering((2, 0, 0, 1.0))
+        boxes, scores = detector(network).detect(np.full((side // 2, side), 9, np.uint8))
+        assert [pixels.shape[3] for pixels, _ in network.asked] == looks
+        assert scores == pytest.approx(np.full(len(looks), expit(1.0)))
+        hugging = np.array([[16 - 32, 16 - 48, 64, 96]]) * 2.0 ** np.arange(len(looks))[::-1, None]
+        assert boxes == pytest.approx(plain.squares_as_of_cascade(hugging))
+    network = Answering((2, 0, 0, 1.0))
+    detector(network).detect(np.full((1, 800), 9, np.uint8))
+    assert len(network.asked) == 1, "half a pixel is none"
+
+
+def test_only_a_network_of_this_shape_is_a_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried on a small image; one whose maps are others is refused with the way to one that will do."""
+    network = Answering()
+    monkeypatch.setattr(cnn, "OnnxFile", lambda _file: network)
+    assert cnn.Cnn(Path("x.onnx"))._network is network
+    [(pixels, names)] = network.asked
+    assert (pixels.shape, pixels.dtype, names) == ((1, 1, 64, 64), np.float32, ["stride_8", "stride_16", "stride_32"])
+    assert not pixels.any()
+    monkeypatch.setattr(network, "run", lambda *_: [np.zeros((1, 5, 8, 8))] * 3)
+    with pytest.raises(DetectorError, match=r"x\.onnx is not a face detector.*annotate-train detector"):
+        cnn.Cnn(Path("x.onnx"))
+    monkeypatch.setattr(network, "run", lambda *_: (_ for _ in ()).throw(NetworkError("no answer.")))
+    with pytest.raises(DetectorError, match=r"^no answer\. .*annotate-train detector"):
+        cnn.Cnn(Path("x.onnx"))
+
+
 # --- the windows and the training
 
 
@@ -253,6 +320,6 @@ def test_the_epoch_that_misses_least_is_kept(monkeypatch: pytest.MonkeyPatch, tm
         assert np.array_equal(ours, best)
         assert not np.array_equal(ours, last)
     (optimizer,) = optimizers
-    assert (optimizer.name, optimizer.weight_decay, optimizer.clipnorm) == ("adam_w", 0.02, 10.0)
+    assert (type(optimizer), optimizer.weight_decay, optimizer.clipnorm) == (keras.optimizers.AdamW, 0.02, 10.0)
     assert optimizer.use_ema
     assert optimizer.ema_momentum == pytest.approx(math.exp(-1 / 10))

@@ -17,6 +17,7 @@ from batch.settings import DetectorSettings, WorkerSettings
 from model.bundle import GLANCE_MODEL
 from model.detector.export import export_maps
 from model.glance import network as glance_net
+from model.glance import training as glance_training
 from model.glance.network import glance_network
 from model.glance.training import glance_logits, lower_by, train_glance
 from model.layers import without_normalisation
@@ -81,6 +82,23 @@ def test_a_tiny_network_learns_what_the_verifier_says(tmp_path: Path) -> None:
     logits = glance_logits(network, standardised(patches[1024:]))
     np.testing.assert_allclose(exported.reshape(-1), logits, atol=1e-3)
     assert ((logits > 0) == (faceness[1024:] == 1)).mean() > 0.99
+
+
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")
+def test_likely_windows_count_a_quarter_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that sees nothing and answers the so weighted mean of what the verifier says stays where it is."""
+    faceness = np.repeat([1.0, 0.05, 0.04], [48, 48, 416]).astype("float32")
+    mean = (0.25 * 0.525 + 0.04) / 1.25
+    patches = keras.Input((GLANCE_SIZE, GLANCE_SIZE, 1))
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(keras.layers.Rescaling(0.0)(patches))
+    head = keras.layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(np.log(mean / (1 - mean))))
+    monkeypatch.setattr(glance_training, "glance_network", lambda: keras.Model(patches, head(pooled)))
+    before = np.log(mean / (1 - mean))
+    network = train_glance(np.ones((512, GLANCE_SIZE, GLANCE_SIZE), "float32"), faceness, seed=0)
+    assert network.get_weights()[1] == pytest.approx(before, abs=0.004)
+    network = train_glance(np.ones((512, GLANCE_SIZE, GLANCE_SIZE), "float32"), np.zeros(512, "float32"), seed=0)
+    assert network.get_weights()[1] < before - 0.02, "with nothing likely it moves towards nothing"
 
 
 def test_its_size() -> None:

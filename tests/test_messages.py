@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import Run, annotate_here, noise
+from conftest import annotate_here, noise
+from training_runs import here
 from typer.testing import CliRunner
 
 from batch.errors import OutputError, RootError
@@ -74,21 +75,21 @@ def test_a_pattern_that_fails_for_its_case_alone_is_told(tmp_path: Path, caplog:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
-def test_an_empty_folder_is_told(arguments: tuple[str, ...], tmp_path: Path, command: Run) -> None:
+def test_an_empty_folder_is_told(arguments: tuple[str, ...], tmp_path: Path) -> None:
     """Nothing is amiss with it, and still a person gets a word, and no page of nothing."""
     (tmp_path / "photos").mkdir()
-    done = command(tmp_path / "photos", "-o", tmp_path / "out", "--quiet", *arguments)
+    done = here("annotate", tmp_path / "photos", "-o", tmp_path / "out", "--quiet", *arguments)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count(f"no image found below {tmp_path / 'photos'}") == 1
-    assert "annotate-report" not in command(tmp_path / "photos", "-o", tmp_path / "out2", *arguments).stderr
+    assert "annotate-report" not in here("annotate", tmp_path / "photos", "-o", tmp_path / "out2", *arguments).stderr
 
 
-def test_stages_are_for_who_asks(tmp_path: Path, command: Run) -> None:
+def test_stages_are_for_who_asks(tmp_path: Path) -> None:
     """The summary has the seconds of each stage with --verbose alone."""
     (tmp_path / "photos").mkdir()
     noise(1).save(tmp_path / "photos" / "a.png")
     for options in ((), ("--verbose",)):
-        done = command(tmp_path / "photos", "-o", tmp_path / f"out{len(options)}", "-j", 1, *options)
+        done = here("annotate", tmp_path / "photos", "-o", tmp_path / f"out{len(options)}", "-j", 1, *options)
         assert ("seconds by stage" in done.stderr, "1 images in" in done.stderr) == (bool(options), True), done.stderr
 
 

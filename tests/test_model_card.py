@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 import pytest
+import yaml
 
 from model.bundle import EMOTION_MODEL, load_network, read_card
 from model.labels import EMOTIONS
@@ -46,6 +47,16 @@ def test_the_command_is_the_one_that_made_the_file(name: str) -> None:
     """Word for word, but for where the data lay and how the training was interrupted."""
     (told,) = (words for words in commands() if words[-1] == f"{name}.keras")
     assert sorted(word.rstrip("/") for word in told) == as_in_the_card(facts(name)["command"])
+
+
+def test_the_header_is_what_hugging_face_reads() -> None:
+    """YAML between dashes: licence, tags, what it was trained on and measured by, of every data set that is told."""
+    empty, header, body = CARD.split("---\n", 2)
+    told = yaml.safe_load(header)
+    assert (empty, body[:14]) == ("", "# Model card: ")
+    assert (told["license"], told["library_name"], told["pipeline_tag"]) == ("other", "keras", "image-classification")
+    assert set(facts("emotions")["data"]) <= set(told["datasets"])
+    assert told["tags"] and {"accuracy", "recall", "f1"} == set(told["metrics"])
 
 
 @pytest.mark.parametrize(("row", "data"), ROWS.items())

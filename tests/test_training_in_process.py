@@ -1,6 +1,7 @@
 """The way of a training from data to a model on disk, with a network of a few numbers in place of the large one."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from drawn_faces import write_class_folders
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from training_runs import linear_network
+from training_runs import exporting_here, linear_network
 
 from model.bundle import load_network, read_card
 from model.data.fer2013 import read_fer2013
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.filterwarnings("i
 
 
 @pytest.fixture
-def networks(monkeypatch: pytest.MonkeyPatch) -> list[keras.Model]:
+def networks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[keras.Model]]:
     """Train a linear network of 36 inputs; its trained heads, one network a training, for the test to look at."""
     made: list[keras.Model] = []
 
@@ -35,7 +36,8 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[keras.Model]:
     monkeypatch.setattr(emotions, "training_network", tiny)
     monkeypatch.setattr(emotions, "write_pictures", lambda *_: None)
     monkeypatch.setattr(emotions, "_callbacks", lambda *_: ())
-    return made
+    with exporting_here:
+        yield made
 
 
 def quick(**changes: Any) -> TrainingSettings:

@@ -1,10 +1,12 @@
 """Windows for the detector's training: the faces are where the boxes say, at many scales."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 
-from jobs.training.windows import FACE, IGNORED, cut_window
+from jobs.training.windows import FACE, IGNORED, _paste, _resampled, cut_window
 
 SIDE = 128
 
@@ -77,3 +79,81 @@ def test_pasted_faces_are_found_where_nothing_is() -> None:
             middle = window.pixels[int(top + bottom) // 2, int(left + right) // 2]
             assert middle > np.median(window.pixels) + 30 or window.pixels.mean() > 128
     assert 10 < pasted < 100
+
+
+class Drawn:
+    """Draws what it is told to, and remembers between what limits."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values, self.limits = list(values), []
+
+    def integers(self, *limits: int) -> Any:
+        """The next value."""
+        self.limits.append(limits)
+        return self.values.pop(0)
+
+    uniform = integers
+
+
+def test_a_face_is_pasted_softly_where_it_is_said_to_be() -> None:
+    """By hand: side 40 with its corner at (10, 20); an oval of 0.95 of the width whose edge blends over a tenth."""
+    pixels, further = np.full((100, 100), 50, np.uint8), np.stack([np.full((48, 48), v, np.uint8) for v in (0, 200)])
+    rng = Drawn(1, 1, np.log(40.4), np.array([10, 20]), 0.1)
+    faces = _paste(pixels, np.zeros((0, 5)), further, rng)
+    assert rng.limits == [(1, 4), (2,), (pytest.approx(np.log(16)), pytest.approx(np.log(60))), (0, 61, 2), (0.05, 0.3)]
+    assert faces[0] == pytest.approx([30 - 0.81 * 20, 40 - 1.08 * 20, 30 + 0.81 * 20, 40 + 1.08 * 20, FACE])
+    expected = np.full((100, 100), 50)
+    for row in range(40):
+        for column in range(40):
+            x, y = (column + 0.5 - 20) / 20, (row + 0.5 - 20) / 20
+            share = np.clip((1 - np.hypot(x / 0.95, y)) / 0.1, 0, 1)
+            expected[20 + row, 10 + column] = np.round(200 * share + 50 * (1 - share))
+    assert np.abs(pixels - expected).max() <= 1  # where a half is rounded
+    assert (pixels[20:60, 10:50] > 50).any() and len(np.unique(pixels)) > 20
+
+
+def test_no_face_is_pasted_over_another() -> None:
+    """One that reaches into another is left out, one beside it and one above it are not; boxes end at the border."""
+    there = np.array([[46.2, 20.0, 60.0, 60.0, FACE]])  # where the pasted one of the test above ends
+    further = np.full((1, 48, 48), 200, np.uint8)
+    for moved, pasted in ((0.0, 1), (-0.5, 0)):
+        pixels = np.full((100, 100), 50, np.uint8)
+        faces = _paste(
+            pixels, there + np.array([moved, 0, 0, 0, 0]), further, Drawn(1, 0, np.log(40), np.array([10, 20]), 0.1)
+        )
+        assert (len(faces) - 1, bool((pixels != 50).any())) == (pasted, bool(pasted))
+    overlapped, free = np.array([20, 20]), np.array([2, 20])
+    draws = Drawn(2, 0, np.log(40), overlapped, 0, np.log(40), free, 0.1)
+    assert len(_paste(np.full((100, 100), 50, np.uint8), there, further, draws)) == 2
+    [corner] = _paste(
+        np.zeros((100, 100), np.uint8), there[:0], further, Drawn(1, 0, np.log(40), np.array([0, 60]), 0.1)
+    )
+    assert corner[1:4] == pytest.approx([58.4, 36.2, 100])
+
+
+def test_pasted_faces_keep_their_details() -> None:
+    """Shrunk by averages, enlarged by cubic curves, as OpenCV does it."""
+    crop = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    for side, kind in ((24, cv2.INTER_AREA), (96, cv2.INTER_CUBIC)):
+        pixels = np.full((200, 200), 50, np.uint8)
+        _paste(pixels, np.zeros((0, 5)), crop[None], Drawn(1, 0, np.log(side), np.array([0, 0]), 0.1))
+        middle = slice(side // 4, 3 * side // 4)
+        assert np.array_equal(
+            pixels[middle, middle], cv2.resize(crop, (side, side), interpolation=kind)[middle, middle]
+        )
+
+
+def test_windows_are_resampled_as_opencv_resizes() -> None:
+    """At one pixel for one they are cut out, enlarged as cv2.resize does; a ramp is what it is at each middle."""
+    gray = np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)
+    assert np.array_equal(_resampled(gray, np.array([3.0, 5.0]), np.ones(2), 32), gray[5:37, 3:35])
+    for scale in (1.25, 1.6):
+        found = _resampled(gray, np.zeros(2), np.array([scale, scale]), 48).astype(int)
+        theirs = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)[:48, :48]
+        assert np.abs(found - theirs)[2:, 2:].mean() < 1
+    ramp = np.tile((4 * np.arange(60)).astype(np.uint8), (60, 1))
+    for scale in (0.5, 0.4):
+        for levels, corner in ((ramp, 4.0), (ramp.T, 8.0)):
+            found = _resampled(levels, np.array([4.0, 8.0]), np.array([scale, scale]), 20)
+            line = found[10] if levels is ramp else found[:, 10]
+            assert line == pytest.approx(4 * (corner + (np.arange(20) + 0.5) / scale - 0.5), abs=1.2)

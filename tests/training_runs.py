@@ -9,9 +9,11 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable
-from contextlib import chdir
+from contextlib import chdir, redirect_stdout
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -22,6 +24,8 @@ from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
 
+from model import export
+
 
 def linear_network(labellings: Iterable[str], labels: int) -> keras.Model:
     """A linear network of 36 inputs to train in place of the large one."""
@@ -30,11 +34,11 @@ def linear_network(labellings: Iterable[str], labels: int) -> keras.Model:
     return keras.Model(pixels, {name: layers.Dense(labels, name=name)(features) for name in labellings})
 
 
-def known_photographs(root: Path) -> Path:
-    """Twelve photographs of the astronaut at different places, and where the face is."""
+def known_photographs(root: Path, count: int = 5) -> Path:
+    """Photographs of the astronaut at different places, and where the face is; of five, one is held out."""
     root.mkdir()
     rng, boxes = np.random.default_rng(0), {}
-    for number in range(12):
+    for number in range(count):
         canvas = Image.fromarray(rng.integers(0, 255, (60, 80), np.uint8)).resize((800, 600))
         left, top = (int(value) for value in rng.integers(0, (288, 88)))
         canvas.paste(astronaut().convert("L"), (left, top))
@@ -56,22 +60,38 @@ def train(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(**started(*arguments, cwd=cwd), capture_output=True, text=True, timeout=300, check=False)
 
 
+def _exported_here(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    """What ``model.export`` starts a process for, in this one, which has Keras already."""
+    with patch.object(sys, "argv", ["", *words[3:]]), redirect_stdout(StringIO()) as said:
+        export._export()
+    return subprocess.CompletedProcess(words, 0, said.getvalue(), "")
+
+
+exporting_here = patch.object(
+    export, "subprocess", SimpleNamespace(run=_exported_here, TimeoutExpired=subprocess.TimeoutExpired)
+)
+"""Write ONNX in this process; that a process of its own can is asserted in ``test_places.py``."""
+
+
 def here(script: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command of ``jobs`` to its end in this process, as starting Keras takes longer than the work."""
     program, log = import_module(f"jobs.{script}"), logging.getLogger("annotate")
-    known = list(log.handlers), log.propagate, log.level, signal.getsignal(signal.SIGTERM)
+    known = list(log.handlers), log.propagate, log.level
+    heeded = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)}
     words = [f"annotate-{script}", *map(str, arguments)]
     with (
         patch.object(program, "silence_native_libraries", lambda: None),  # it gives away the stderr of the tests
         patch.object(sys, "argv", words),
         chdir(cwd or Path.cwd()),
+        exporting_here,
     ):
         try:
             done = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"}).invoke(program.app, words[1:])
         finally:
             log.handlers[:], log.propagate = known[:2]
             log.setLevel(known[2])
-            signal.signal(signal.SIGTERM, known[3])
+            for number, handler in heeded.items():
+                signal.signal(number, handler)
     trace = "".join(traceback.format_exception(done.exception)) if done.exit_code == 1 and done.exception else ""
     return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr + trace)
 

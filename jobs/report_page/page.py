@@ -111,10 +111,10 @@ def _numbers(charts: dict[str, Any]) -> str:
 
 
 def _model_card(run: dict[str, Any] | None) -> str | None:
-    """The card of the model that made the tables, if it is the one that ships."""
+    """The card of the model that made the tables, without its header, if it is the one that ships."""
     card = SHIPPED / "README.md"
     shipped = run is not None and run["identity"]["model"] == read_card(EMOTION_MODEL).sha256
-    return card.read_text("utf-8") if shipped and card.exists() else None
+    return card.read_text("utf-8").split("\n---\n", 1)[-1] if shipped and card.exists() else None
 
 
 def _failed(images: pd.DataFrame, anonymous: bool) -> dict[str, Any]:

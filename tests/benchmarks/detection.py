@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from figures import add_json_option, write_figures
 
 from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.networks import onnx_classifier
@@ -72,15 +73,17 @@ def verified(photographs: list[Photograph], settings: DetectorSettings) -> Timed
     return timed
 
 
-def line(name: str, timed: Timed, known: list[KnownFaces], plain: float) -> str:
-    """One line of the table."""
+def figures(name: str, timed: Timed, known: list[KnownFaces], plain: float) -> dict[str, str | int | float]:
+    """Say one line of the table, and give it; ``plain`` is the cascade's time for all photographs."""
     matched = [
         (scores, match(boxes, scores, faces.faces, faces.long_side))
         for (boxes, scores), faces in zip(timed.found, known, strict=True)
     ]
     recall, precision = curve(matched).at_threshold(0)
-    each = timed.seconds / len(known)
-    return f"| {name:<66} | {recall:.3f} | {precision:.3f} | {each * 1000:4.0f} | {each / plain:.2f} |"
+    each, share = 1000 * timed.seconds / len(known), timed.seconds / plain
+    print(f"| {name:<66} | {recall:.3f} | {precision:.3f} | {each:4.0f} | {share:.2f} |", flush=True)  # noqa: T201
+    found = {"recall": float(recall), "precision": float(precision), "ms": each, "share": share}
+    return {"photographs": len(known), "detector": name, **found}
 
 
 def main() -> None:
@@ -91,6 +94,7 @@ def main() -> None:
     parser.add_argument("--below", default="", help="only photographs whose path starts so")
     parser.add_argument("--held-out", action="store_true", help="only those that annotate-train faces held out")
     parser.add_argument("--yunet", type=Path, help="face_detection_yunet_2023mar.onnx")
+    add_json_option(parser)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     every = read_boxes(arguments.boxes)
@@ -99,18 +103,18 @@ def main() -> None:
     known = [every[path] for path in paths]
     photographs = [read_photograph(arguments.photographs / path, 10**9, 10**5) for path in paths]
     plain = plain_cascade(photographs)
-    each = plain.seconds / len(known)
     print(f"{len(known)} photographs; ms are CPU time per photograph without decoding")  # noqa: T201
     print("| detector | recall | precision | ms | share |\n|---|---|---|---|---|")  # noqa: T201
-    print(line("OpenCV's default cascade, full image", plain, known, each))  # noqa: T201
+    rows = [figures("OpenCV's default cascade, full image", plain, known, plain.seconds)]
     for name, settings in WAYS.items():
         timed = verified(photographs, settings)
         options = f"--detect-size {settings.detect_size} --face-threshold {settings.threshold}"
-        print(line(f"{name} ({options})", timed, known, each), flush=True)  # noqa: T201
+        rows.append(figures(f"{name} ({options})", timed, known, plain.seconds))
     if arguments.yunet:
         settings = DetectorSettings("yunet", model=arguments.yunet)
         timed = verified(photographs, settings)
-        print(line(f"yunet (--detect-size {settings.detect_size})", timed, known, each))  # noqa: T201
+        rows.append(figures(f"yunet (--detect-size {settings.detect_size})", timed, known, plain.seconds))
+    write_figures(arguments.json, rows)
 
 
 if __name__ == "__main__":

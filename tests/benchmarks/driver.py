@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from figures import add_json_option, write_figures
 from PIL import Image
 
 from batch.outcome import Box, Face, ImageFile, Outcome, Quality, Status
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--faces", type=int, default=1, help="faces per image")
+    add_json_option(parser)
     arguments = parser.parse_args()
     workers.annotate_images = partial(annotate_images, work=partial(answer, faces=arguments.faces))
     with tempfile.TemporaryDirectory() as name:
@@ -54,9 +56,12 @@ def main() -> None:
         seconds, spent = time.monotonic() - started, time.process_time() - spent
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         facts = report.as_json()
-    each = f"{1000 * seconds / arguments.files:.2f} ms, {1000 * spent / arguments.files:.2f} ms of CPU time"
+    whole, of_cpu = 1000 * seconds / arguments.files, 1000 * spent / arguments.files
+    each = f"{whole:.2f} ms, {of_cpu:.2f} ms of CPU time"
     print(f"{arguments.files} images: {each} per image, {memory:.0f} MB")  # noqa: T201
     print(facts["seconds_by_stage"], facts["faces"], "faces")  # noqa: T201
+    measured = {"files": arguments.files, "faces": arguments.faces}
+    write_figures(arguments.json, [{**measured, "ms": whole, "CPU ms": of_cpu, "MB": memory}])
 
 
 if __name__ == "__main__":

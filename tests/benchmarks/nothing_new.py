@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from figures import add_json_option, write_figures
 from speed import ANNOTATE
 
 from batch.outcome import ImageFile, Key, Outcome, Status
@@ -39,6 +40,7 @@ def main() -> None:
     """Make the files and their tables, then run twice."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
+    add_json_option(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root, output = Path(name) / "photos", Path(name) / "out"
@@ -47,11 +49,18 @@ def main() -> None:
         images = image_rows(make_files(root, arguments.files))
         rows = Rows(images, faces_schema(job.labels).empty_table())
         publish(output, [rows], job.labels, job.identity, 1, False)
-        for _ in range(2):
+        measured = []
+        for turn in range(2):
             started = time.monotonic()
             process = subprocess.Popen([sys.executable, "-c", ANNOTATE, str(root), "-o", str(output)])
             _, status, usage = os.wait4(process.pid, 0)
-            print(f"{time.monotonic() - started:.2f} s, {usage.ru_maxrss / 1024:.0f} MB, status {status}")  # noqa: T201
+            seconds, memory = time.monotonic() - started, usage.ru_maxrss / 1024
+            print(f"{seconds:.2f} s, {memory:.0f} MB, status {status}")  # noqa: T201
+            spent = usage.ru_utime + usage.ru_stime
+            measured.append(
+                {"files": arguments.files, "run": turn, "seconds": seconds, "CPU seconds": spent, "MB": memory}
+            )
+        write_figures(arguments.json, measured)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ hand from the repository's root; CPU seconds, since these depend least on what e
 """
 
 import argparse
-import json
 import logging
 import os
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import write_figures
 
 from batch import plan
 from batch.outcome import Box, Face, ImageFile, Key, Outcome, Quality, Status
@@ -107,7 +107,7 @@ def cost(work: Callable[[], None]) -> dict[str, Any]:
     _, status, usage = os.wait4(child, 0)
     if status:
         raise SystemExit(f"a stage ended with status {status}")
-    return {"seconds": round(usage.ru_utime + usage.ru_stime, 2), "MB": usage.ru_maxrss // 1024}
+    return {"seconds": round(usage.ru_utime + usage.ru_stime, 2), "MB": round(usage.ru_maxrss / 1024, 1)}
 
 
 def measure(images: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -122,7 +122,7 @@ def measure(images: int) -> Iterator[tuple[str, dict[str, Any]]]:
         Library.images_in_all += 10
         yield "ten new", cost(lambda: run(output))
         tables = sum(file.stat().st_size for file in output.glob("*.parquet"))
-        yield "tables", {"seconds": 0.0, "MB": tables >> 20}
+        yield "tables", {"seconds": 0.0, "MB": round(tables / 2**20, 1)}
 
 
 def main() -> None:
@@ -147,7 +147,7 @@ def main() -> None:
             rows.append({"library": name, "images": images, "stage": stage, **costs, "seconds_per_million": each})
             line = f"{name:34} {images:>10,} {stage:20} {costs['seconds']:>8} {each:>11} {costs['MB']:>6}"
             print(line, flush=True)  # noqa: T201
-            arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+            write_figures(arguments.json, rows)
 
 
 if __name__ == "__main__":

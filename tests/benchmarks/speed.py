@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from figures import add_json_option, write_figures
 from joblib import Parallel, delayed
 from PIL import Image, ImageOps
 
@@ -144,8 +145,8 @@ def steady(photographs: Path, output: Path, count: int, *options: object) -> tup
     return (seconds - few) / (count - part), f"{memory:.0f} MB, seconds by stage {told_stages}"
 
 
-def compare(folder: Path, files: list[Path], fer: str | None, compared: int, cores: int) -> None:
-    """Print a table for photographs of one size."""
+def compare(folder: Path, files: list[Path], fer: str | None, compared: int, cores: int) -> dict[str, float]:
+    """Print a table for photographs of one size, and give seconds per photograph of each way."""
     rows = {"the script that people write": told(sys.executable, SCRIPT, files[:compared])}
     if fer:
         rows["fer"] = told(fer, FER, files[:compared])
@@ -171,6 +172,7 @@ def compare(folder: Path, files: list[Path], fer: str | None, compared: int, cor
     for name, seconds in rows.items():
         print(f"| {name} | {seconds:.4f} | {base / seconds:.1f} |")  # noqa: T201
     print(*notes, sep="\n", flush=True)  # noqa: T201
+    return rows
 
 
 def main() -> None:
@@ -181,15 +183,19 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12])
     parser.add_argument("--count", type=int, default=200, help="photographs of each size, all of them different")
     parser.add_argument("--compared", type=int, default=24, help="of these, photographs for fer and the script")
+    add_json_option(parser)
     arguments = parser.parse_args()
     originals = sorted(file for file in arguments.photographs.rglob("*") if has_image_suffix(file.name))
-    cores = len(os.sched_getaffinity(0))
+    cores, measured = len(os.sched_getaffinity(0)), []
     for megapixels in arguments.megapixels:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             files = make_photographs(originals, folder / "photos", megapixels, arguments.count)
             print(f"\n{megapixels:g} megapixels, {len(files)} photographs, {cores} cores", flush=True)  # noqa: T201
-            compare(folder, files, arguments.fer, arguments.compared, cores)
+            rows = compare(folder, files, arguments.fer, arguments.compared, cores)
+        of_these = {"megapixels": f"{megapixels:g}", "photographs": len(files)}
+        measured += [{**of_these, "way": way, "seconds": seconds} for way, seconds in rows.items()]
+        write_figures(arguments.json, measured)
 
 
 if __name__ == "__main__":
