@@ -1,4 +1,4 @@
-r"""File names as text that every table can hold.
+r"""File names as text that every table can hold, and numbers of things as a person says them.
 
 A Linux file name is bytes and need not be UTF-8; Parquet and CSV hold UTF-8 only. So a backslash is written ``\\`` and
 a byte that is not UTF-8 ``\xNN``; all other names stay as they are, and every name can be turned back.
@@ -22,3 +22,8 @@ def from_text(text: str) -> str:
     if "\\" not in text:
         return text
     return _ESCAPED.sub(lambda mark: "\\" if mark[1] == "\\" else chr(0xDC00 + int(mark[1][1:], 16)), text)
+
+
+def number_of(count: int, thing: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

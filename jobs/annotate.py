@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from batch.names import number_of
 from batch.roots.walk import CODE_PAGE
 from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
 from jobs.annotation.job import annotation_job
@@ -37,6 +38,7 @@ _INCLUDE_HELP = "Only images whose path, name or folder matches, case and all (r
 _EXCLUDE_HELP = "No images whose path, name or folder matches, case and all (repeatable)."
 _ENCODING_HELP = "Encoding of names in zips that are not UTF-8, such as shift_jis or cp1252."
 _MOVED_HELP = "The root OLD of before is NEW now: its rows follow, nothing is annotated anew (repeatable)."
+_JOBS_HELP = "Worker processes.  [default: one per core]"
 _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time."
 _STORE_HELP = "Wait so long for a bucket that does not answer, and then stop."
@@ -57,16 +59,14 @@ class DetectorName(StrEnum):
 
 @app.command(name="annotate")
 def command(
-    roots: Annotated[list[str], typer.Argument(metavar="ROOT...", help=_ROOT_HELP)],
+    roots: Annotated[list[str], typer.Argument(metavar="ROOT", help=_ROOT_HELP)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the tables.")] = Path(
         "annotations"
     ),
     csv: Annotated[bool, typer.Option("--csv", help="Write faces.csv and images.csv as well.")] = False,
-    jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", min=LEAST["jobs"], help="Worker processes.  [default: one per core]")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=LEAST["jobs"], metavar="N", help=_JOBS_HELP)] = None,
     batch_size: Annotated[
-        int, typer.Option(min=LEAST["batch_size"], help="Faces that the CNN sees at a time.")
+        int, typer.Option(min=LEAST["batch_size"], metavar="N", help="Faces that the CNN sees at a time.")
     ] = AnnotationSettings.batch_size,
     model: Annotated[Path | None, typer.Option(metavar="FILE", help=_MODEL_HELP)] = None,
     detector: Annotated[
@@ -188,20 +188,23 @@ def command(
         job.run()
     if report.images:
         report.log_summary()
-    _say_tables(job.rows, output.absolute(), report.failed)
-    if strict and (report.failed or job.plan.unlistable):
-        log.error("%d images of this run could not be read (--strict)", report.failed)
-        raise typer.Exit(FAILED_IMAGES)
+    exit_code = FAILED_IMAGES if strict and (report.failed or job.plan.unlistable) else 0
+    _say_tables(job.rows, output.absolute(), report.failed, exit_code)
+    if exit_code:
+        log.error("%s of this run could not be read (--strict)", number_of(report.failed, "image"))
+        raise typer.Exit(exit_code)
 
 
-def _say_tables(rows: dict[str, int] | None, output: Path, failed: int) -> None:
+def _say_tables(rows: dict[str, int] | None, output: Path, failed: int, exit_code: int) -> None:
     """Say what the tables hold now, where what failed is listed, and what to type next."""
     if rows is None:
-        log.info("tables: %s", output)
+        log.info("tables: %s", output, extra={"fields": {"exit": exit_code}})
         return
-    log.info("the tables in %s hold %d images and %d faces", output, *rows.values(), extra={"fields": {"rows": rows}})
+    held = number_of(rows["images"], "image"), number_of(rows["faces"], "face")
+    log.info("the tables in %s hold %s and %s", output, *held, extra={"fields": {"rows": rows, "exit": exit_code}})
     if failed:
-        log.info("%d images of this run failed: see status and error in %s", failed, output / "images.parquet")
+        where = output / "images.parquet"
+        log.info("%s of this run failed: see status and error in %s", number_of(failed, "image"), where)
     if rows["images"]:
         log.info("a page to look at: annotate-report %s", shlex.quote(str(output)))
 

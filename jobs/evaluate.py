@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from batch.names import number_of
 from jobs.corrections import ANNOTATIONS_HELP, FILES_HELP
 from jobs.devices import Device
 from jobs.errors import exit_codes
@@ -37,7 +38,7 @@ _KEPT = "no figures were written"
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="NAME.keras with NAME.json beside it.")],
-    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help=_DATA_HELP)],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help=_DATA_HELP)],
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: the crowd's majority is the truth.")
     ] = None,
@@ -79,7 +80,7 @@ def evaluate(
         used = choose_device(device)
         sources = as_tables(data, annotations, output)
         parts = _parts(read_sets(sources, votes, card.labels, cut_face), usage, card)
-        log.info("%d images, on %s", sum(map(len, parts.values())), used)
+        log.info("%s, on %s", number_of(sum(map(len, parts.values())), "image"), used)
         mine = _answers(card, parts, batch_size)
         facts = {
             "model": str(model),
@@ -97,7 +98,7 @@ def _parts(sets: "list[DataSet]", usage: str | None, card: "ModelCard") -> "dict
     for each in sets:
         part, crops = to_measure_by(each, usage, facts)
         parts[each.name] = crops
-        log.info("%s: %d images (%s)", each.name, len(crops), part)
+        log.info("%s: %s (%s)", each.name, number_of(len(crops), "image"), part)
         seen = int(trained_on(crops, facts).sum())
         if seen:
             log.warning("%s was trained on %d of these %d images: expect less of others", card.path, seen, len(crops))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batch.names import number_of
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, start_logging
 from jobs.program import Program
@@ -93,7 +94,7 @@ def export(
             log.info("sidecars: %s", ", ".join(f"{count} {what}" for what, count in counts.most_common()) or "none")
             return
         _write(place, _lines(form, annotated))
-        log.info("%d images: %s", len(annotated.images), place)
+        log.info("%s: %s", number_of(len(annotated.images), "image"), place)
 
 
 def _lines(form: Format, annotated: "AnnotatedTables") -> Iterable[str]:

@@ -1,5 +1,6 @@
 """``annotate-report``: one self-contained page about an output, to look at."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -7,9 +8,10 @@ import typer
 
 from batch.tables.files import write_durably
 from jobs.errors import exit_codes
-from jobs.log import show_version
+from jobs.log import LogFormat, show_version, start_logging
 from jobs.program import Program
 
+log = logging.getLogger("annotate.report")
 app = Program()
 
 
@@ -22,6 +24,8 @@ def report(
     anonymous: Annotated[
         bool, typer.Option("--anonymous", help="Leave out faces and the names of files and folders.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -31,11 +35,14 @@ def report(
     It needs no network, and a script, its own, only to filter and to sort. Exit codes: 0 done, 2 wrong usage, 5 cannot
     go on.
     """
+    start_logging(log_format, quiet)
     with exit_codes():
         from jobs.report_page.page import render
 
         page = render(annotations, anonymous, output)
-        write_durably(output, lambda file: file.write(page.encode()))
+        written = page.encode()
+        write_durably(output, lambda file: file.write(written))
+        log.info("wrote %s, a page of %.1f MB: open it in a browser", output.absolute(), len(written) / 1e6)
 
 
 if __name__ == "__main__":

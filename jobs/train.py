@@ -42,7 +42,7 @@ def family(
 
 @app.command()
 def emotions(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help=_DATA_HELP)],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help=_DATA_HELP)],
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: ten crowd votes for each row.")
     ] = None,
@@ -144,7 +144,7 @@ def emotions(
         train_emotions(job, _bars() if bar else ())
 
 
-@app.command(name="faces")
+@app.command(name="faces", short_help="Train the CNN that verifies faces.")
 def face_verifier(
     photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
     boxes: Annotated[Path, typer.Option(help="JSON: path below PHOTOS to width, height and boxes_xywh.")],
@@ -182,7 +182,7 @@ def face_verifier(
         train_faces(FaceTraining(photographs, boxes, faces, output, settings, jobs=jobs, resume=resume))
 
 
-@app.command()
+@app.command(short_help="Train the face detector of --detector cnn.")
 def detector(
     photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
     boxes: Annotated[Path, typer.Option(help="JSON: path below PHOTOS to width, height and boxes_xywh.")],

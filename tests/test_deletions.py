@@ -242,7 +242,7 @@ def test_a_person_deletes(library: Path, output: Path, caplog: pytest.LogCapture
         file.rename(file.with_name(f"renamed {file.name}"))
     annotate_here(library, output)
     assert known(output) == ["1.png", "2.png", *(f"disk2/deep/renamed {number}.png" for number in range(6))]
-    assert "8 images are deleted" in caplog.text
+    assert "the rows of 8 deleted images go" in caplog.text
 
 
 def test_patterns_are_no_deletion(tmp_path: Path) -> None:

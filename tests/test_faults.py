@@ -166,7 +166,7 @@ def test_a_failing_disk_is_no_row_and_the_rest_is_published(
     """The run ends with its error, the tables have all other images, and the next run completes them."""
     with monkeypatch.context() as patch:
         broken(patch, ["astronaut.jpg"])
-        with pytest.raises(UnreadError, match=r"1 images.*astronaut\.jpg.*Input/output error"):
+        with pytest.raises(UnreadError, match=r"1 image .*astronaut\.jpg.*Input/output error"):
             annotate_here(photos, tmp_path / "out")
     assert len(pd.read_parquet(tmp_path / "out" / "images.parquet")) == 3
     assert annotate_here(photos, tmp_path / "out").images == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import annotate_here, noise
+from conftest import Run, annotate_here, astronaut, noise
 from training_runs import here
 from typer.testing import CliRunner
 
@@ -84,13 +84,14 @@ def test_an_empty_folder_is_told(arguments: tuple[str, ...], tmp_path: Path) -> 
     assert "annotate-report" not in here("annotate", tmp_path / "photos", "-o", tmp_path / "out2", *arguments).stderr
 
 
-def test_stages_are_for_who_asks(tmp_path: Path) -> None:
+from conftest import Run, annotate_here, astronaut, noise
+from training_runs import here
     """The summary has the seconds of each stage with --verbose alone."""
     (tmp_path / "photos").mkdir()
     noise(1).save(tmp_path / "photos" / "a.png")
     for options in ((), ("--verbose",)):
-        done = here("annotate", tmp_path / "photos", "-o", tmp_path / f"out{len(options)}", "-j", 1, *options)
-        assert ("seconds by stage" in done.stderr, "1 images in" in done.stderr) == (bool(options), True), done.stderr
+from conftest import Run, annotate_here, astronaut, noise
+from training_runs import here
 
 
 class Shown(NoBar):
@@ -132,6 +133,31 @@ def test_help_on_a_narrow_terminal(module: str, command_name: str | None) -> Non
     one = whole.commands[command_name] if command_name else whole
     names = [name for option in one.params for name in option.opts if name.startswith("--")]
     assert names and all(re.search(rf"{name}\b", done.output) for name in names)
+
+
+def test_the_last_fields_have_the_exit_code_and_pictures_their_place(tmp_path: Path, command: Run) -> None:
+    """As objects: the rows of the tables with the code of the table, and where crops and copies lie."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no image")
+    pictures = "--crops", tmp_path / "faces", "--draw", tmp_path / "drawn"
+    told = ("-o", tmp_path / "out", "-j", 1, "--log-format", "json")
+    done = command(tmp_path / "photos", *told, "--strict", *pictures)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    (held,) = (line for line in lines if "rows" in line)
+    assert (held["rows"], held["exit"], done.returncode) == ({"images": 1, "faces": 0}, 3, 3)
+    for folder in ("faces", "drawn"):
+        assert any(line["message"].endswith(f": {tmp_path / folder}") for line in lines), lines
+    again = command(tmp_path / "photos", *told)
+    assert json.loads(again.stderr.splitlines()[-1])["exit"] == again.returncode == 0
+
+
+def test_the_family_of_trainings_is_told_whole() -> None:
+    """No sentence of the list of commands is cut off at 80 columns, and a list of folders has its dots once."""
+    listed = CliRunner().invoke(import_module("jobs.train").app, ["--help"], terminal_width=80)
+    assert "..." not in listed.output.partition("Commands:")[2]
+    for module in ("annotate", "evaluate"):
+        usage = CliRunner().invoke(import_module(f"jobs.{module}").app, ["--help"], terminal_width=80).output
+        assert usage.splitlines()[0].count("...") <= 1
 
 
 def test_a_file_as_a_root_has_its_way_out(tmp_path: Path) -> None:

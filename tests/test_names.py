@@ -5,7 +5,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.names import from_text, to_text
+from batch.names import from_text, number_of, to_text
 
 file_names = st.binary(min_size=1, max_size=40).filter(lambda name: b"/" not in name and b"\0" not in name)
 
@@ -29,3 +29,8 @@ def test_ordinary_names_stay_as_they_are() -> None:
     """Names with emoji, new lines, dashes and quotes are not touched."""
     for name in ("a.jpg", "-rf.jpg", "new\nline.png", "😀.jpg", "naïve 'quoted'.gif"):
         assert to_text(name) == name
+
+
+def test_one_is_no_plural() -> None:
+    """One image, and several of them or none."""
+    assert [number_of(count, "image") for count in (0, 1, 2)] == ["0 images", "1 image", "2 images"]

@@ -65,7 +65,7 @@ def test_page_stands_alone_and_runs_nothing_of_others(annotations: Path, photos:
         assert forbidden not in page
     assert set(re.findall(r'src="(.{0,5})', page)) == {"data:"}
     assert "Over time" in page and ">2020-05<" in page
-    assert "2 faces are in 2 photographs that tell none" in page
+    assert "Without one: 2 faces in 2 photographs." in page
 
 
 def test_no_face_comes_twice_among_the_surest(photos: Path, tmp_path: Path) -> None:
@@ -238,11 +238,13 @@ def test_filters_find_what_the_table_has(annotations: Path, tmp_path: Path) -> N
         form.reset(); form.oninput();
         document.querySelector("#labels input").click(); form.oninput();
         out.unjoyful = {{ found: text("found") }};
+        form.reset(); form.oninput();
+        out.periods = [...document.querySelectorAll("#by-period .columns > div")].map(x => x.title);
         document.querySelector("figure[data-row] a").click();
         out.looking = document.getElementById("look").open;
         return out;""",
     )
-    found = {name: one["found"] for name, one in seen.items() if name != "looking"}
+    found = {name: one["found"] for name, one in seen.items() if name not in ("looking", "periods")}
     assert found["all"] == f"{len(faces)} of {len(faces)} faces"
     assert found["folder"].startswith(f"{faces['path'].str.contains('_hidden/').sum()} of")
     assert found["sure"].startswith(f"{(faces['confidence'].round(3) >= round(surest, 4)).sum()} of")
@@ -252,6 +254,9 @@ def test_filters_find_what_the_table_has(annotations: Path, tmp_path: Path) -> N
     assert sorted(seen["unreadable"]["names"]) == ["broken.jpg", "script>.jpg"]
     assert found["unjoyful"].startswith(f"{(faces['emotion'] != 'joy').sum()} of")
     assert seen["looking"] is True
+    written = re.search(r"id=\"by-period\">(.*?)</section>", page.read_text("utf-8"), re.DOTALL)
+    assert written and seen["periods"] == re.findall(r"<div title=\"(.*?)\"", written[1])
+    assert seen["periods"][0] == "2020-05: 1 face"
 
 
 def many(output: Path, faces: int = 100_000, images: int = 60_000) -> Path:
@@ -329,3 +334,13 @@ def test_no_tables_is_an_error(make: bool, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [str(tmp_path / "out"), "-o", str(tmp_path / "page.html")])
     assert done.exit_code == 5
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_person_is_told_what_was_written(
+    annotations: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where the page lies and how large it is, and nothing of it with --quiet."""
+    page = tmp_path / "page.html"
+    for more, lines in (([], 1), (["--quiet"], 0)):
+        done = CliRunner().invoke(app, [str(annotations), "-o", str(page), *more])
+        assert (done.exit_code, done.output.count(f"wrote {page}, a page of 0.")) == (0, lines), done.output

@@ -161,7 +161,7 @@ def test_an_object_that_never_comes_holds_up_no_other(
     """Where the store answers but for one object, the others are done, and that one has no row."""
     monkeypatch.setattr(Patience.__init__, "__defaults__", ((0.1, 0.1), patience.MANY, 0.0))
     proxy.break_all(500, f"{GET}deep/3.png")
-    with pytest.raises(UnreadError, match=r"1 images.*deep/3\.png"):
+    with pytest.raises(UnreadError, match=r"1 image .*deep/3\.png"):
         annotate_here(URL, tmp_path / "store", **patient(120))
     images, _ = tables(tmp_path / "store")
     assert len(images) == 11

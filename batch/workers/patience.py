@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 
+from batch.names import number_of
 from batch.outcome import ImageFile, Key, Result, Setback
 from batch.roots import open_root
 
@@ -55,8 +56,8 @@ class Patience:
             pause = self._pauses[min(tries, len(self._pauses)) - 1]
             first = self.unread[0]
             log.warning(
-                "%d images cannot be read for now (%s/%s: %s); trying again in %g s",
-                *(len(self.unread), *first.found.key, first.reason, pause),
+                "%s cannot be read for now (%s/%s: %s); trying again in %g s",
+                *(number_of(len(self.unread), "image"), *first.found.key, first.reason, pause),
             )
             time.sleep(pause)
             again = [*(setback.found for setback in self.unread), *self._under_way.values()]

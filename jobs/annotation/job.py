@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 
 from batch.errors import OutputError, UnreadError
+from batch.names import number_of
 from batch.outcome import ImageFile, Outcome, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots import open_root
@@ -124,17 +125,19 @@ class AnnotationJob:
         if tables.is_of_another:
             if settings.prune:
                 return  # the rows of other roots are dropped
-            check_other_roots(settings.roots, tables.published_roots(), settings.output)
+            check_other_roots(settings.roots, tables.published_roots(), settings.output, self._changed())
         single = {key.root for key in settings.walk.photographs}
         check_nested([root for root in settings.roots if root not in single], tables.roots(), settings.output)
 
     def say_why(self) -> None:
         """Say what makes everything be annotated anew, if something does."""
         if self.tables.is_of_another and self.tables.snapshot.identity:
-            said = "; ".join(changes(self.tables.snapshot.identity, self.identity))
-            log.warning("all images are annotated anew, as this has changed: %s", said)
+            log.warning("all images are annotated anew, as this has changed: %s", self._changed())
         filled = self.tables.published_roots()
         say_perhaps_moved(self.settings.roots, self.settings.walk, filled, self.tables.known())
+
+    def _changed(self) -> str:
+        return "; ".join(changes(self.tables.snapshot.identity or {}, self.identity))
 
     def preview(self) -> None:
         """Walk the roots and say what a run would do."""
@@ -180,8 +183,9 @@ class AnnotationJob:
         expected = self.plan.rows_that_stay() + self._added
         if rows != expected:
             raise OutputError(
-                f"The new tables would have rows of {rows} images, and not of {expected}. Nothing was replaced or "
-                f"deleted; run annotate again, and if it says the same look at the disk of {self.settings.output}."
+                f"The new tables would have rows of {number_of(rows, 'image')}, and not of {expected}. Nothing was "
+                "replaced or deleted; run annotate again, and if it says the same look at the disk of "
+                f"{self.settings.output}."
             )
 
     def _write_pictures(self) -> None:
@@ -229,7 +233,7 @@ def _why_unread(unread: list[Setback]) -> str:
         return given_up[0]
     first = unread[0]
     return (
-        f"{len(unread)} images could not be read, which says nothing about them: {'/'.join(first.found.key)}: "
-        f"{first.reason}. Whatever could be annotated is; the next run tries them again. Is the disk sound and "
-        "mounted, the server up, the limit on open files (ulimit -n) high enough?"
+        f"{number_of(len(unread), 'image')} could not be read, which says nothing about them: "
+        f"{'/'.join(first.found.key)}: {first.reason}. Whatever could be annotated is; the next run tries again. "
+        "Is the disk sound and mounted, the server up, the limit on open files (ulimit -n) high enough?"
     )

@@ -72,15 +72,20 @@ def check_labels(card: ModelCard) -> None:
             raise ModelError(f"{card.path}: {label!r} cannot be a label: expected a name without / and leading dots.")
 
 
-def check_other_roots(roots: Iterable[Path | str], filled: Iterable[str], output: Path) -> None:
+def check_other_roots(roots: Iterable[Path | str], filled: Iterable[str], output: Path, changed: str) -> None:
     """Raise OutputError if tables of another identity hold images of roots that are not named now.
 
-    An output has one identity, and these cannot be annotated anew now.
+    An output has one identity, and these cannot be annotated anew now. ``changed`` tells which part of it differs. A
+    folder that is not there is a RootError first: its name may be misspelt.
     """
-    others = sorted({*filled} - {open_root(root).name for root in roots})
+    named = [open_root(root) for root in roots]
+    for root in named:
+        if isinstance(root, Folder):
+            root.landmark()
+    others = sorted({*filled} - {root.name for root in named})
     if others:
         raise OutputError(
-            f"{output} was made with another model or other detector settings and also holds images of "
+            f"{output} was made with another model or other detector settings ({changed}) and also holds images of "
             f"{', '.join(others)}. Name these roots as well, with --moved OLD=NEW if they lie elsewhere now, or use "
             "another output, or say --prune to drop their rows."
         )

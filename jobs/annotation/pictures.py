@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from batch.names import number_of
 from batch.pictures.annotated import Pictures, annotated_images, write_pictures
 from batch.pictures.crop_files import CropFiles
 from batch.pictures.drawn_copies import DrawnCopies
@@ -45,4 +46,7 @@ def write_missing_pictures(
     for done, _ in enumerate(write_pictures(pictures, asked, jobs), 1):
         if time.monotonic() - said >= LOG_EVERY_SECONDS:
             said = time.monotonic()
-            log.info("%d images drawn or cut out", done)
+            log.info("%s drawn or cut out", number_of(done, "image"))
+    for what, folder in (("crops of the faces", crops), ("copies with boxes and labels", draw)):
+        if folder:
+            log.info("%s: %s", what, folder)

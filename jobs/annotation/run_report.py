@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from batch.errors import RootError
+from batch.names import number_of
 from batch.outcome import FAILED, ImageFile, Outcome, Result, Status
 from batch.plan import Plan
 from jobs.annotation.progress_bar import NoBar, bar_for_person
@@ -92,7 +93,7 @@ class RunReport:
 
         for read, outcome in enumerate(work(counted()), 1):
             self._done, self._read_rate = plan.found - self._due + read, read / (time.monotonic() - self.started)
-            said = f"{self._read_rate:.1f} images/s, {self.emotions.total()} faces{self._left()}"
+            said = f"{self._read_rate:.1f} images/s, {self._faces()}{self._left()}"
             self._progress.update(self._done, self._total, said)
             yield outcome
 
@@ -100,6 +101,9 @@ class RunReport:
         """Show how far it has come before the first image is done; the workers start once they have been given one."""
         if not self._read_rate and due <= 2:
             self.show("loading the networks" if due == 1 else "working on the first images")
+
+    def _faces(self) -> str:
+        return number_of(self.emotions.total(), "face")
 
     def _left(self) -> str:
         """The time that is left, once it is known how many images there are."""
@@ -136,15 +140,15 @@ class RunReport:
         if self._plan is None:
             return "looking at the output and the roots"
         if self._plan.listing is not None and not self._due:
-            return f"listing {self._plan.listing}, {self._plan.found} images found so far"
+            return f"listing {self._plan.listing}, {number_of(self._plan.found, 'image')} found so far"
         return "the workers are at work"
 
     def _say_rate(self) -> None:
         total = "" if self._total is None else f" of {self._total}"
         fields = {"images": self.images, "faces": self.emotions.total()}
         log.info(
-            "%d images done%s, %.1f images/s, %d faces%s",
-            *(self.images, total, self.rate, self.emotions.total(), self._left()),
+            "%s done%s, %.1f images/s, %s%s",
+            *(number_of(self.images, "image"), total, self.rate, self._faces(), self._left()),
             extra={"fields": fields},
         )
 
@@ -170,8 +174,9 @@ class RunReport:
         seconds = time.monotonic() - self.started
         fields = {"images": self.images, "faces": self.emotions.total(), "statuses": dict(self.statuses)}
         fields["seconds"] = round(seconds, 3)
-        log.info("%d images in %.1f s: %s", self.images, seconds, statuses or "none", extra={"fields": fields})
+        done = number_of(self.images, "image")
+        log.info("%s in %.1f s: %s", done, seconds, statuses or "none", extra={"fields": fields})
         faces = ", ".join(f"{count} {emotion}" for emotion, count in self.emotions.most_common())
-        log.info("%d faces: %s", self.emotions.total(), faces or "none")
+        log.info("%s: %s", self._faces(), faces or "none")
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in sorted(self.seconds.items()))
         log.debug("seconds by stage (workers' added up): %s", stages or "none")

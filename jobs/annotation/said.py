@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 
+from batch.names import number_of
 from batch.plan import Plan
 from batch.roots import open_root
 from batch.roots.walk import WalkSettings
@@ -16,9 +17,9 @@ def say_what_goes(plan: Plan) -> None:
         log.warning("cannot list %s: %s; the rows of its images are kept", folder, reason)
     for folder, count in plan.kept.items():
         log.warning(
-            "%s shows none of %d images that it held; their rows are kept: is a disk not mounted, a link not "
+            "%s shows none of %s that it held; their rows are kept: is a disk not mounted, a link not "
             "followed? If they are gone for good, --prune removes their rows",
-            *(folder, count),
+            *(folder, number_of(count, "image")),
         )
     for root, within in plan.unopened.items():
         log.warning(
@@ -33,12 +34,14 @@ def say_what_goes(plan: Plan) -> None:
             *(len(plan.renamed), *old, new),
         )
     if plan.deleted:
-        log.info("%d images are deleted, and their rows go (--prune is not needed for them)", len(plan.deleted))
+        gone = number_of(len(plan.deleted), "deleted image")
+        log.info("the rows of %s go (--prune is not needed for that)", gone)
 
 
 def say_what_there_is(plan: Plan) -> None:
     """Say what a run would do, of a plan that has been walked through."""
-    log.info("dry run: %d images found, %d new, %d changed or to do again", plan.found, plan.new, plan.changed)
+    found = number_of(plan.found, "image")
+    log.info("dry run: %s found, %d new, %d changed or to do again", found, plan.new, plan.changed)
     log.info("dry run: %d deleted, %d left for later by --limit", len(plan.deleted), plan.left_over)
     if not plan.found:
         say_none_found(plan)
@@ -49,7 +52,8 @@ def say_nothing_new(plan: Plan) -> None:
     """Say that all images are known, if there are any."""
     if plan.found:
         fields = {"images": 0, "known": plan.found}
-        log.info("nothing new: %d images are all known", plan.found, extra={"fields": fields})
+        known = "the 1 image is" if plan.found == 1 else f"{plan.found} images are all"
+        log.info("nothing new: %s known", known, extra={"fields": fields})
 
 
 def say_none_found(plan: Plan) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from batch.names import number_of
 from batch.plan import Plan
 from batch.tables.checkpoints import Checkpoints
 from batch.tables.merge import Source, distinct, merge, renamed
@@ -86,10 +87,10 @@ class OutputTables:
             return False
         say = log.info if plan.left_over >= missing else log.warning
         say(
-            "the old tables stay, as another model or other detector settings made them and %d images of theirs are "
-            "still to be annotated anew; what is done is kept. Those that --include, --exclude, --shard and --limit "
+            "the old tables stay, as another model or other detector settings made them and %s of theirs must "
+            "still be annotated anew; what is done is kept. Those that --include, --exclude, --shard and --limit "
             "leave out, or that could not be seen, come with a run that sees them",
-            max(missing, plan.left_over),
+            number_of(max(missing, plan.left_over), "image"),
         )
         return True
 

@@ -20,7 +20,7 @@ from batch.outcome import ImageError
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.workers.worker import shrunken
 from jobs.training.detection_metrics import FITS, SMALLEST, Curve, Matches, curve, match
-from jobs.training.face_figures import ValidatedPhotograph, draw_figures
+from jobs.training.face_figures import ValidatedPhotograph, draw_figures, in_words
 from jobs.training.face_sets import KnownFaces, read_boxes, split
 from jobs.training.windows import NATIVE, cut_window
 from model.data.fer2013 import read_fer2013
@@ -152,7 +152,8 @@ def train_face_detector(job: DetectorJob) -> None:
     write_atomically(job.output.with_suffix(".json"), lambda file: file.write_text(text, "utf-8"))
     draw_figures(job.photographs, [_validated(one, known) for one in found], job.output.with_suffix(""))
     _checkpoint(job).unlink(missing_ok=True)
-    log.info("wrote %s", job.output, extra={"fields": {"validation": facts["validation"]}})
+    fields = {"validation": facts["validation"]}
+    log.info("wrote %s: %s", job.output, in_words(facts["validation"]), extra={"fields": fields})
 
 
 def read_photographs(

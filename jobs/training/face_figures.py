@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from batch.detection.crop import cut_patches, verifier_crops
 from batch.images.decode import read_photograph
+from batch.names import number_of
 from jobs.training.detection_metrics import Matches, curve
 from model.evaluation.face_pictures import draw_curve, draw_recall_by_size, draw_sheet
 
@@ -26,6 +28,15 @@ class ValidatedPhotograph:
     scores: np.ndarray
     matches: Matches
     best: np.ndarray
+
+
+def in_words(figures: dict[str, Any]) -> str:
+    """The figures of the photographs held out, as a sentence."""
+    return (
+        f"on {number_of(figures['photographs'], 'photograph')} held out it finds {figures['recall']:.2f} of "
+        f"{number_of(figures['faces'], 'face')} with a precision of {figures['precision']:.2f} "
+        f"(threshold {figures['threshold']:.2f})"
+    )
 
 
 def draw_figures(root: Path, photographs: list[ValidatedPhotograph], folder: Path) -> None:

@@ -13,7 +13,7 @@ from batch.detection.crop import CONTEXT
 from batch.detection.verification import merged
 from batch.settings import DetectorSettings
 from jobs.training.detection_metrics import curve, match
-from jobs.training.face_figures import ValidatedPhotograph, draw_figures
+from jobs.training.face_figures import ValidatedPhotograph, draw_figures, in_words
 from jobs.training.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
 from jobs.training.glance import train_and_export
 from jobs.training.mining import MinedPhotograph
@@ -99,7 +99,8 @@ def train_faces(job: FaceTraining) -> None:
     draw_figures(job.photographs, photographs, job.output.with_suffix(""))
     for left in (checkpoint, _proposals(job, "training"), _proposals(job, "validation")):
         left.unlink(missing_ok=True)
-    log.info("wrote %s", job.output, extra={"fields": {"validation": facts["validation"]}})
+    fields = {"validation": facts["validation"]}
+    log.info("wrote %s: %s", job.output, in_words(facts["validation"]), extra={"fields": fields})
 
 
 def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) -> list[MinedPhotograph]:

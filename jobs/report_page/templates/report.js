@@ -16,6 +16,9 @@
   const faces = rows.label.length, count = rows.image.length, { labels, folders } = rows;
   const size = new Int32Array(faces);
   for (let i = 0; i < faces; i++) size[i] = Math.max(rows.width[i], rows.height[i]);
+  const days = [...new Set(rows.day)].filter((day) => day !== NO_DAY).sort((a, b) => a - b);
+  const dates = days.map((day) => new Date(day * DAY).toISOString().slice(0, 10));
+  const dayAt = new Map(days.map((day, at) => [day, at])), when = Int32Array.from(rows.day, (day) => dayAt.get(day) ?? -1);
 
   // ---- what the form says
   const form = document.forms[0], fields = form.elements;
@@ -92,6 +95,7 @@
     return [Math.max(0, middle - reach), Math.min(1, middle + reach)];
   }
   const percent = (x) => Math.round(100 * x), figure = (n) => n.toLocaleString("en-US");
+  const numberOf = (n, thing) => `${figure(n)} ${thing}${n === 1 ? "" : "s"}`;
   function told(name, n, of) {
     const [low, high] = wilson(n, of);
     return `${name}: ${figure(n)} of ${figure(of)}, ${percent(n / of)} % (${percent(low)} to ${percent(high)} %)`;
@@ -153,27 +157,32 @@
     }
   }
 
-  function drawPeriods(days) { // days: Map of day -> counts by label
-    const place = $("by-period");
+  function drawPeriods(ofDays) { // faces by day, as in `days`, and label
+    const place = $("by-period"), first = Math.floor(ofDays.findIndex(Boolean) / labels.length);
     if (!place) return;
-    if (!days.size) return place.replaceChildren("No face with a moment.");
-    const known = [...days.keys()], first = Math.min(...known), last = Math.max(...known);
-    const cut = last - first < 40 ? 10 : monthsBetween(first, last) < 40 ? 7 : 4;
-    const periods = new Map();
-    for (let day = first; day <= last; day++) {
-      const name = new Date(day * DAY).toISOString().slice(0, cut);
-      if (!periods.has(name)) periods.set(name, new Uint32Array(labels.length));
-      days.get(day)?.forEach((n, l) => { periods.get(name)[l] += n; });
+    if (first < 0) return place.replaceChildren("No face with a moment.");
+    const last = Math.floor(ofDays.findLastIndex(Boolean) / labels.length);
+    const cut = days[last] - days[first] < 40 ? 10 : monthsBetween(days[first], days[last]) < 40 ? 7 : 4;
+    const periods = new Map(), end = dates[last].slice(0, cut);
+    for (const date = new Date(dates[first].slice(0, cut)); date <= new Date(end); ) {
+      periods.set(date.toISOString().slice(0, cut), new Uint32Array(labels.length));
+      if (cut === 10) date.setUTCDate(date.getUTCDate() + 1);
+      else if (cut === 7) date.setUTCMonth(date.getUTCMonth() + 1);
+      else date.setUTCFullYear(date.getUTCFullYear() + 1);
+    }
+    for (let at = first; at <= last; at++) {
+      const period = periods.get(dates[at].slice(0, cut));
+      for (let l = 0; l < labels.length; l++) period[l] += ofDays[at * labels.length + l];
     }
     const totals = [...periods.values()].map((of) => of.reduce((a, b) => a + b, 0)), most = Math.max(...totals);
     const columns = element("div", "columns"), axis = element("div", "axis"), names = [...periods.keys()];
     [...periods].forEach(([name, of], p) => {
       const column = element("div");
-      column.title = `${name}: ${figure(totals[p])} faces`;
+      column.title = `${name}: ${numberOf(totals[p], "face")}`;
       of.forEach((n, l) => { if (n) column.append(piece("height", n / most, colours[l], `${name}, ${told(labels[l], n, totals[p])}`)); });
       columns.append(column);
     });
-    for (const text of [names[0], `at most ${figure(most)} faces`, names[names.length - 1]]) axis.append(numbered(text));
+    for (const text of [names[0], `at most ${numberOf(most, "face")}`, names[names.length - 1]]) axis.append(numbered(text));
     place.replaceChildren(columns, axis);
   }
   function monthsBetween(first, last) {
@@ -185,7 +194,7 @@
     const columns = element("div", "columns"), most = Math.max(1, ...bins);
     bins.forEach((n, b) => {
       const column = element("div");
-      column.title = `${name(b)}: ${figure(n)} faces`;
+      column.title = `${name(b)}: ${numberOf(n, "face")}`;
       column.append(piece("height", n / most));
       columns.append(column);
     });
@@ -194,25 +203,21 @@
 
   function drawCharts() {
     if (!$("emotions")) return;
-    const totals = new Uint32Array(labels.length), days = new Map(), sure = new Uint32Array(20), large = new Uint32Array(16);
+    const totals = new Uint32Array(labels.length), ofDays = new Uint32Array(days.length * labels.length), sure = new Uint32Array(20), large = new Uint32Array(16);
     counts = new Uint32Array(folders.length * labels.length);
     folderTotals = new Uint32Array(folders.length);
     let of = 0;
     for (const i of left) {
       if (i >= faces) continue;
-      const image = rows.image[i], folder = rows.folder[image], label = rows.label[i], day = rows.day[image];
+      const image = rows.image[i], folder = rows.folder[image], label = rows.label[i], at = when[image];
       of++; totals[label]++; folderTotals[folder]++; counts[folder * labels.length + label]++;
       sure[Math.min(19, Math.floor(rows.confidence[i] / 50))]++;
       large[Math.max(0, Math.min(15, Math.floor(2 * Math.log2(size[i]) - 8)))]++;
-      if (day !== NO_DAY) {
-        let ofDay = days.get(day);
-        if (!ofDay) days.set(day, ofDay = new Uint32Array(labels.length));
-        ofDay[label]++;
-      }
+      if (at >= 0) ofDays[at * labels.length + label]++;
     }
     drawEmotions(totals, of);
     drawFolders();
-    drawPeriods(days);
+    drawPeriods(ofDays);
     drawBins("confidences", sure, (b) => `${5 * b} to ${5 * b + 5} %`);
     drawBins("sizes", large, (b) => `${Math.round(2 ** (4 + b / 2))} to ${Math.round(2 ** (4.5 + b / 2))} pixels`);
   }
@@ -306,7 +311,7 @@
   function apply() {
     filter();
     const people = left.reduce((n, i) => n + (i < faces), 0);
-    $("found").textContent = `${figure(people)} of ${figure(faces)} faces` + (people < left.length ? `, ${figure(left.length - people)} images without` : "");
+    $("found").textContent = `${figure(people)} of ${numberOf(faces, "face")}` + (people < left.length ? `, ${numberOf(left.length - people, "image")} without` : "");
     shown = 0;
     $("faces").replaceChildren();
     showMore();
