@@ -113,7 +113,10 @@ def output_of(given: AnyPath | None, roots: tuple[str, ...]) -> Path | None:
 
 def cluster_of(address: str | None) -> str | None:
     """The address of a scheduler; raises UsageError for what cannot be one."""
-    if address is not None and not re.fullmatch(r"([a-z]+://)?\S+:\d+/?", str(address)):
+    if address is None:
+        return None
+    known = re.fullmatch(r"((tcp|tls|ucx|wss?)://)?[^\s/]+:(?P<port>\d{1,5})/?", str(address))
+    if not known or not 0 < int(known["port"]) < 2**16:
         raise UsageError(f"expected an address such as tcp://host:8786, received {address!r}", "--cluster")
     return address
 
