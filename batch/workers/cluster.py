@@ -98,7 +98,8 @@ def _connected(address: str) -> Iterator[Client]:
         except Exception as error:  # each protocol has errors of its own, and so has each server that is none of Dask's
             why = f"within {_PATIENCE} s" if isinstance(error, TimeoutError) else f"({' '.join(str(error).split())})"
             raise ClusterError(
-                f"No Dask scheduler answers at {address} {why}. Is it running (dask scheduler), and is that its address?"
+                f"No Dask scheduler answers at {address} {why}. Is it running, and is that its address? One is started "
+                "by: dask scheduler"
             ) from error
     if kind != "Scheduler":
         raise ClusterError(f"No Dask scheduler answers at {address}, but a Dask {kind}. Name the scheduler's address.")
