@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -31,16 +32,20 @@ from model.bundle import DETECTOR_MODEL, GLANCE_MODEL
 
 PROGRAM = Path(sys.executable).with_name("dask")
 AILING = """
-import batch.workers.worker as worker, os, time
+import batch.workers.worker as worker, os, signal, time
 from pathlib import Path
 
 known = worker.read_photograph
 
 def ailing(file, *arguments):
-    with open(Path(file).parents[1] / "asked", "a") as asked:
+    with open(Path(file).parents[1] / "asked", "a+") as asked:
+        asked.seek(0)
+        asked_for = asked.read().split()
         print(Path(file).name, file=asked)
     if "poison" in Path(file).name:
         os.abort()
+    if "deadly" in Path(file).name and asked_for.count(Path(file).name) == 0:
+        os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(100 if "slow" in Path(file).name else 0.1)
     return known(file, *arguments)
 
@@ -52,10 +57,10 @@ worker.read_photograph = ailing
 class Cluster:
     """A scheduler, and workers as a user starts them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self._folder, self._processes = folder, []
         self._file = folder / "scheduler.json"
-        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", **variables)
         self.client = Client(scheduler_file=str(self._file), set_as_default=False)
         self.address = self.client.scheduler_info()["address"]
 
@@ -204,6 +209,22 @@ def test_workers_are_waited_for(cluster: Cluster, tmp_path: Path) -> None:
     assert process.returncode == 0, stderr
     annotate_here(root, tmp_path / "local", jobs=2)
     assert_same_tables(tmp_path / "local", tmp_path / "out")
+
+
+def test_what_dask_gives_up_is_tried_again(command: Run, tmp_path: Path) -> None:
+    """Images whose workers have been killed too often for Dask are not to blame: they wait for a moment."""
+    root = many_photos(tmp_path / "photos", 12)
+    astronaut().save(root / "005-deadly.jpg")
+    (tmp_path / "cluster").mkdir()
+    with closing(Cluster(tmp_path / "cluster", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")) as cluster:
+        cluster.add(1, "--nthreads", "1", PYTHONPATH=ailing(tmp_path))
+        done = command(root, "-o", tmp_path / "out", "--cluster", cluster.address)
+    assert done.returncode == 0, done.stderr
+    assert "images cannot be read for now" in done.stderr
+    images = pd.read_parquet(tmp_path / "out" / "images.parquet").set_index("path")["status"]
+    assert len(images) == 14
+    assert images["005-deadly.jpg"] == "ok"
+    assert "crashed" not in set(images)
 
 
 def test_an_archive(cluster: Cluster, photos: Path, command: Run, tmp_path: Path) -> None:
