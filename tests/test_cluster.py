@@ -178,7 +178,7 @@ def test_a_cluster_that_is_lost(cluster: Cluster, tmp_path: Path, kind: str, dea
     cluster.add(2, "--nthreads", "1", PYTHONPATH=ailing(tmp_path))
     options = ["-o", tmp_path / "out", "--cluster", cluster.address, "--cluster-timeout", "4", "--quiet"]
     process = subprocess.Popen(annotate_command(root, *options), stderr=subprocess.PIPE, env=environment(), text=True)
-    wait_until_asked(tmp_path, 13, process)
+    wait_until_asked(tmp_path, 17, process)
     cluster.kill(kind, deadly)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 5, stderr
