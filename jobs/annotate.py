@@ -42,6 +42,7 @@ _JOBS_HELP = "Worker processes.  [default: one per core]"
 _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time."
 _STORE_HELP = "Wait so long for a bucket that does not answer, and then stop."
+_CLUSTER_HELP = "Wait so long for a cluster without workers, and then stop."
 _THRESHOLD_HELP = (
     "Least probability that a box holds a face.  [default: the detector's own for 95 % precision: "
     + ", ".join(f"{name} {spec.threshold:g}" for name, spec in DETECTORS.items())
@@ -120,6 +121,9 @@ def command(
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Work on the Dask cluster with that scheduler, not here.")
     ] = None,
+    cluster_timeout: Annotated[
+        float, typer.Option(min=LEAST["cluster_timeout"], metavar="SECONDS", help=_CLUSTER_HELP)
+    ] = AnnotationSettings.cluster_timeout,
     limit: Annotated[
         int | None, typer.Option(min=LEAST["limit"], metavar="N", help="Annotate at most N images in this run.")
     ] = None,
@@ -172,6 +176,7 @@ def command(
             store_timeout=store_timeout,
             shard=shard,
             cluster=cluster,
+            cluster_timeout=cluster_timeout,
             limit=limit,
             retry_failed=retry_failed,
             rescan=rescan,

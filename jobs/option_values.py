@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batch.images.formats import has_image_suffix
-from batch.roots import lies_within, same_place, typed_root
+from batch.roots import typed_root
 from batch.roots.folder import Folder
+from batch.roots.places import Places
 from batch.roots.root import is_hidden
 from batch.roots.walk import WalkSettings, holds_image
 from batch.tables.moves import Move, lies_in
@@ -91,12 +92,12 @@ def root_names(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> tuple[
         raise UsageError("expected at least one folder of photographs")
     photographs = {name for name, root in named.items() if isinstance(root, Folder) and _is_photograph(root.path)}
     roots = sorted(named.keys() - photographs)
-    for one, other in itertools.combinations([named[name] for name in roots], 2):
-        if same_place(one, other):
-            raise UsageError(f"{one.name} and {other.name} are the same; name one of them.")
-        for inner, outer in ((one, other), (other, one)):
-            if lies_within(inner, outer):
-                raise UsageError(f"{inner.name} lies within {outer.name}; name the outer one alone.")
+    places = Places(named[name] for name in roots)
+    for name in roots:
+        for other in places.same_as(named[name]):
+            raise UsageError(f"{name} and {other.name} are the same; name one of them.")
+        for outer in places.around(named[name]):
+            raise UsageError(f"{name} lies within {outer.name}; name the outer one alone.")
     return tuple(roots), tuple(sorted(photographs))
 
 
@@ -152,7 +153,10 @@ def output_of(given: AnyPath | None, roots: tuple[str, ...]) -> Path | None:
 
 def cluster_of(address: str | None) -> str | None:
     """The address of a scheduler; raises UsageError for what cannot be one."""
-    if address is not None and not re.fullmatch(r"([a-z]+://)?\S+:\d+/?", str(address)):
+    if address is None:
+        return None
+    known = re.fullmatch(r"((tcp|tls|ucx|wss?)://)?[^\s/]+:(?P<port>\d{1,5})/?", str(address))
+    if not known or not 0 < int(known["port"]) < 2**16:
         raise UsageError(f"expected an address such as tcp://host:8786, received {address!r}", "--cluster")
     return address
 

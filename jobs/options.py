@@ -34,6 +34,7 @@ LEAST = {
     "max_pixels": 1,
     "image_timeout": 1,
     "store_timeout": 0,
+    "cluster_timeout": 0,
     "limit": 1,
 }
 """The least values of the options that count something."""
@@ -63,6 +64,7 @@ def annotation_settings(
     store_timeout: float = WorkerSettings.store_timeout,
     shard: str | None = None,
     cluster: str | None = None,
+    cluster_timeout: float = AnnotationSettings.cluster_timeout,
     limit: int | None = None,
     retry_failed: bool = False,
     rescan: bool = False,
@@ -73,7 +75,7 @@ def annotation_settings(
     for name, given, known in (("--detector", detector, DETECTORS), ("--device", device, list(Device))):
         if given not in known:
             raise UsageError(f"expected one of {', '.join(known)}, received {given!r}", name)
-    counts = (jobs, batch_size, detect_size, max_pixels, image_timeout, store_timeout, limit)
+    counts = (jobs, batch_size, detect_size, max_pixels, image_timeout, store_timeout, cluster_timeout, limit)
     for (option, least), count in zip(LEAST.items(), counts, strict=True):
         check_range(f"--{option.replace('_', '-')}", count, least)
     check_range("--face-threshold", face_threshold, 0, 1)
@@ -96,6 +98,7 @@ def annotation_settings(
         worker=WorkerSettings(found_by, max_pixels, image_timeout, store_timeout),
         walk=WalkSettings(*patterns, follow_symlinks, shard_of(shard), encoding_of(zip_encoding)),
         cluster=cluster_of(cluster),
+        cluster_timeout=cluster_timeout,
         limit=limit,
         rescan=rescan,
         retry_failed=retry_failed,

@@ -84,14 +84,26 @@ def test_an_empty_folder_is_told(arguments: tuple[str, ...], tmp_path: Path) -> 
     assert "annotate-report" not in here("annotate", tmp_path / "photos", "-o", tmp_path / "out2", *arguments).stderr
 
 
-from conftest import Run, annotate_here, astronaut, noise
-from training_runs import here
+def test_one_photograph_is_told_as_one(tmp_path: Path) -> None:
+    """A single image with a single face; and a refusal says what differs, unless the folder is misspelt."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "others").mkdir()
+    astronaut().save(tmp_path / "photos" / "a.jpg")
+    first = here("annotate", tmp_path / "photos", "-o", tmp_path / "out", "-j", 1).stderr
+    assert "1 image in" in first and "1 face: 1 joy" in first and "hold 1 image and 1 face\n" in first
+    assert "nothing new: the 1 image is known" in here("annotate", tmp_path / "photos", "-o", tmp_path / "out").stderr
+    for folder, told in (("others", "detector name: cascade -> cnn"), ("phots", "No such root")):
+        done = here("annotate", tmp_path / folder, "-o", tmp_path / "out", "--detector", "cnn", "--dry-run")
+        assert (done.returncode, told in done.stderr) == (5, True), done.stderr
+
+
+def test_stages_are_for_who_asks(tmp_path: Path) -> None:
     """The summary has the seconds of each stage with --verbose alone."""
     (tmp_path / "photos").mkdir()
     noise(1).save(tmp_path / "photos" / "a.png")
     for options in ((), ("--verbose",)):
-from conftest import Run, annotate_here, astronaut, noise
-from training_runs import here
+        done = here("annotate", tmp_path / "photos", "-o", tmp_path / f"out{len(options)}", "-j", 1, *options)
+        assert ("seconds by stage" in done.stderr, "1 image in" in done.stderr) == (bool(options), True), done.stderr
 
 
 class Shown(NoBar):

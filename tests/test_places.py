@@ -1,62 +1,42 @@
-"""Where the networks run: in the workers wherever that can be."""
+"""Where roots lie to each other."""
 
-import json
-import shutil
+import time
 from pathlib import Path
 
-import pytest
-from conftest import annotate_here, assert_same_tables, tables
-from test_bundle import save, two
-
-from jobs.annotation.places import NetworkSettings, worker_networks
-from model.bundle import EMOTION_MODEL, FACE_MODEL, read_card
-from model.device import gpu_in_sight
-from model.errors import DeviceError
+from batch.roots import open_root
+from batch.roots.places import Places
+from batch.roots.root import Root
+from jobs.annotation.outputs import check_nested
+from jobs.option_values import root_names
 
 
-def test_a_model_without_onnx_is_written_as_such_once(
-    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A stranger's network runs in the workers, too; where it cannot be written Keras runs it, and the log says why."""
-    caplog.set_level("INFO", "annotate.job")
-    model = save(tmp_path, two)
-    annotate_here(photos, tmp_path / "one", model=model)
-    written = list((tmp_path / "one").glob(".*.onnx"))
-    assert (len(written), "writing" in caplog.text) == (1, True)
-    caplog.clear()
-    annotate_here(photos, tmp_path / "one", model=model, rescan=True)
-    assert "writing" not in caplog.text
-    monkeypatch.setattr("model.export.can_export", lambda: False)
-    annotate_here(photos, tmp_path / "other", model=model)
-    assert "slower" in caplog.text and "[train]" in caplog.text
-    assert len(tables(tmp_path / "other")[1]) == 2
-    assert_same_tables(tmp_path / "one", tmp_path / "other", tolerance=1e-4)
+def names(roots: list[Root]) -> list[str]:
+    return [Path(root.name).name for root in roots]
 
 
-def test_an_onnx_file_of_another_model_is_not_taken_for_it(tmp_path: Path) -> None:
-    """Only the .onnx that was written of this very .keras is its network."""
-    for suffix in (".keras", ".onnx", ".json"):
-        shutil.copy(EMOTION_MODEL.with_suffix(suffix), tmp_path / f"m{suffix}")
-    assert read_card(tmp_path / "m.keras").onnx == tmp_path / "m.onnx"
-    facts = json.loads((tmp_path / "m.json").read_text())
-    (tmp_path / "m.json").write_text(json.dumps(facts | {"onnx": {**facts["onnx"], "of": "another"}}))
-    assert read_card(tmp_path / "m.keras").onnx is None
-    (tmp_path / "m.json").write_text(json.dumps({"labels": facts["labels"]}))
-    assert read_card(tmp_path / "m.keras").onnx is None
+def test_neighbours_are_found_through_links(tmp_path: Path) -> None:
+    """Each root's others: the same by another name, those around it, and those within it."""
+    (tmp_path / "outer" / "middle" / "inner").mkdir(parents=True)
+    (tmp_path / "outer-most").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "outer" / "middle")
+    paths = ("outer", "outer/middle", "outer/middle/inner", "outer-most", "link")
+    outer, middle, inner, other, link = roots = [open_root(tmp_path / path) for path in paths]
+    places = Places(roots)
+    assert [names(places.same_as(root)) for root in roots] == [[], ["link"], [], [], ["middle"]]
+    assert names(places.around(inner)) == ["middle", "link", "outer"]
+    assert names(places.within(outer)) == ["middle", "inner", "link"]
+    assert names(places.within(link)) == names(places.within(middle)) == ["inner"]
+    assert not places.around(other)
+    assert not places.within(other)
 
 
-def test_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cpu is never doubted, auto looks for a driver and not for Keras, gpu demands one."""
-
-    def where(device: str) -> object:
-        cards = read_card(EMOTION_MODEL), read_card(FACE_MODEL)
-        return worker_networks(NetworkSettings(*cards, 64, device, None, tmp_path))
-
-    if gpu_in_sight():
-        pytest.skip("this machine has a GPU")
-    assert where("auto") == where("cpu") is not None
-    with pytest.raises(DeviceError):
-        where("gpu")
-    monkeypatch.setattr("jobs.annotation.places.gpu_in_sight", lambda: True)
-    monkeypatch.setattr("jobs.annotation.places.choose_device", lambda _: "gpu:0")
-    assert (where("auto"), where("cpu") is not None) == (None, True)
+def test_thousands_of_roots_take_moments(tmp_path: Path) -> None:
+    """Neither are all pairs of the named roots looked at, nor those with the roots that the output holds."""
+    roots = [tmp_path / f"{number}" for number in range(1500)]
+    for root in roots:
+        root.mkdir()
+    since = time.process_time()
+    given, _ = root_names(roots)
+    check_nested(given, given, tmp_path / "out")
+    assert len(given) == len(roots)
+    assert time.process_time() - since < 5

@@ -32,19 +32,6 @@ def typed_root(text: str) -> Root:
     return open_root(Path(os.path.abspath(text)))  # resolve() would follow links
 
 
-def same_place(one: Root, other: Root) -> bool:
-    """Whether two names lead to the same root, maybe through a link."""
-    return type(one) is type(other) and os.path.realpath(one.place) == os.path.realpath(other.place)
-
-
-def lies_within(inner: Root, outer: Root) -> bool:
-    """Whether a root lies within another one, links followed; folders do not show the archives in them."""
-    return (
-        type(inner) is type(outer)
-        and Path(os.path.realpath(outer.place)) in Path(os.path.realpath(inner.place)).parents
-    )
-
-
 def image_source(key: Key, version: Version | None = None) -> ImageSource:
     """What the image is read from; ``version``, its size and time, tells which one where its name may not."""
     return open_root(key.root).source(key.path, version)

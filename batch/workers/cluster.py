@@ -1,163 +1,116 @@
 """Workers on a Dask cluster in place of processes of this machine, by joblib's own backend. Imports Dask."""
 
-import hashlib
-import multiprocessing
+import asyncio
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, KilledWorker
-from joblib import Parallel, delayed, parallel_config, register_parallel_backend
+from distributed import Client, KilledWorker, Security, rpc
+from joblib import Parallel, delayed
 from joblib._dask import DaskDistributedBackend
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from batch.errors import ClusterError, DetectorError, NetworkError, RootError
-from batch.outcome import ImageFile, Outcome, Result, Status
-from batch.roots import open_root
+from batch.errors import ClusterError
+from batch.outcome import ImageFile, Result, Setback
 from batch.settings import WorkerSettings
+from batch.workers.cluster_watch import Watch
+from batch.workers.cluster_work import ClusterRun, annotate_chunk, run_of
 from batch.workers.pool import CHUNK, CHUNKS_PER_WORKER, IN_FLIGHT, batched
 
 _PATIENCE = 10
-"""Seconds that scheduler and workers have to answer."""
+"""Seconds that a scheduler has to answer."""
 
 # What a run that is interrupted has done beyond what it has recorded is done again, which is no news for anybody.
 warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", module="joblib")
 
 
-def annotate_chunk(chunk: list[ImageFile], settings: WorkerSettings) -> list[Result]:
-    """Import OpenCV in the process that needs it; the one that gave the command does without."""
-    from batch.workers.worker import annotate_chunk
-
-    return annotate_chunk(chunk, settings)
-
-
 class _SurvivingBackend(DaskDistributedBackend):
-    """joblib's backend, which would wait for ever for a task on which workers die, and keep a sole worker idle."""
+    """joblib's backend, which would wait for ever for tasks that Dask gives up, and keep a sole worker idle."""
 
-    def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> "Future[Any]":
-        """Tell joblib of the tasks that Dask gives up, too."""
-        future: Future[Any] = super().submit(func, callback)
+    def __init__(self, client: Client, watch: Watch) -> None:
+        super().__init__(client=client)
+        self._watch = watch
 
-        def tell(done: "Future[Any]") -> None:
-            if callback is not None and done.exception() is not None:
-                callback(done.exception())
-
-        future.add_done_callback(tell)
+    def submit(self, func: Any, callback: Callable[[Any], None]) -> "Future[Any]":
+        """Tell joblib, once, how a task has ended, also if it was given up by Dask or by the watch."""
+        future: Future[Any] = super().submit(func, lambda _: None)
+        future.add_done_callback(lambda done: callback(done.exception() or done.result()))
+        self._watch.waits_for(future)
         return future
 
     def retrieve_result_callback(self, out: Any) -> Any:
-        """What the task returned; raises TerminatedWorkerError if workers die on it, as joblib's own processes do."""
-        if isinstance(out, KilledWorker):
-            raise TerminatedWorkerError(str(out))
-        if isinstance(out, BaseException) or not isinstance(out, list):
-            raise ClusterError(f"The connection to the cluster was lost: {out}")
+        """What the task returned, or why there is nothing by no fault of its own, while others may be done.
+
+        Raises what the task has raised.
+        """
+        if isinstance(out, (KilledWorker, ClusterError)):
+            return [out]
+        if isinstance(out, CancelledError):
+            return [self._watch.lost()]
+        if isinstance(out, BaseException):
+            install = ". Install emotion-annotate there, too" if isinstance(out, ModuleNotFoundError) else ""
+            raise ClusterError(f"The cluster cannot do the work: {' '.join(str(out).split())}{install}.")
         return super().retrieve_result_callback(out)
 
     def effective_n_jobs(self, n_jobs: int) -> int:
         """Two at least: what one job has to do joblib would do here."""
-        return max(2, int(super().effective_n_jobs(n_jobs)))
+        return max(2, n_jobs)
 
 
 def annotate_on_cluster(
-    images: Iterable[ImageFile], settings: WorkerSettings, workers: int
+    images: Iterable[ImageFile], settings: WorkerSettings, roots: tuple[Path | str, ...], address: str, patience: float
 ) -> Generator[Result, None, None]:
-    """What became of each image, in the order of ``images``, by the ``workers`` that ``cluster_workers`` gives.
+    """What became of each image, in the order of ``images``, by the workers of the Dask scheduler at ``address``.
 
-    An image on which workers die gets the status CRASHED; the other images of its chunk are done all the same.
+    Each has a process of its own for the images, as workers of this machine are, so that one which kills it gets the
+    status CRASHED. Images whose workers are ended again and again become Setbacks. Raises ClusterError if there is no
+    scheduler, it is lost, has no worker for ``patience`` seconds, or one of them cannot do the work.
     """
-    for wave in batched(batched(images, CHUNK), max(CHUNKS_PER_WORKER * workers, IN_FLIGHT)):
-        yield from _outcomes(wave, settings, workers)
+    with _connected(address) as client, Watch(client, address, patience) as watch:
+        run = run_of(settings, roots)
+        for wave in batched(batched(images, CHUNK), max(CHUNKS_PER_WORKER * watch.workers, IN_FLIGHT)):
+            yield from _results(wave, run, _SurvivingBackend(client, watch))
 
 
-def _outcomes(chunks: list[list[ImageFile]], settings: WorkerSettings, workers: int) -> Iterator[Result]:
-    """Do some chunks; after a crash do the rest again, in ever smaller parts, until it is known which image it was."""
-    done = 0
-    try:
-        for results in Parallel(workers, return_as="generator")(delayed(annotate_chunk)(c, settings) for c in chunks):
-            done += 1
+def _results(chunks: list[list[ImageFile]], run: ClusterRun, backend: _SurvivingBackend) -> Iterator[Result]:
+    """What became of the images of some chunks; if the cluster is lost, that is raised after all that was done."""
+    lost = None
+    parallel = Parallel(2, backend=backend, batch_size=1, pre_dispatch="all", return_as="generator")
+    done = parallel(delayed(annotate_chunk)(chunk, run) for chunk in chunks)
+    for chunk, results in zip(chunks, done, strict=True):
+        if isinstance(results, ClusterError):
+            lost = results
+        elif isinstance(results, KilledWorker):
+            yield from (Setback(found, "the cluster's workers ended that were given it") for found in chunk)
+        else:
             yield from results
-    except TerminatedWorkerError:
-        rest = chunks[done:]
-        if len(rest) == 1 and len(rest[0]) == 1:
-            reason = "the processes that decoded it died, or took longer than --image-timeout; it is probably damaged"
-            yield Outcome(rest[0][0], Status.CRASHED, reason, doubtful=True)
-            return
-        for part in _parts(rest, 2 * workers):
-            yield from _outcomes(part, settings, workers)
-
-
-def _parts(chunks: list[list[ImageFile]], in_flight: int) -> list[list[list[ImageFile]]]:
-    """Those that were probably in flight apart from those behind them; then each on its own; then halves of one."""
-    if len(chunks) > in_flight:
-        return [chunks[:in_flight], chunks[in_flight:]]
-    if len(chunks) > 1:
-        return [[chunk] for chunk in chunks]
-    [chunk] = chunks
-    half = len(chunk) // 2
-    return [[chunk[:half]], [chunk[half:]]]
+    if lost:
+        raise lost
 
 
 @contextmanager
-def cluster_workers(address: str, roots: tuple[Path | str, ...], settings: WorkerSettings) -> Iterator[int]:
-    """Let joblib use the workers of the Dask scheduler at ``address``; gives how many there are.
-
-    Raises ClusterError if none answer, or one of them cannot do the work.
-    """
-    register_parallel_backend("surviving_dask", _SurvivingBackend)
-    try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ClusterError(f"No Dask scheduler answers at {address}: {error}") from error
-    with client:
-        workers = _checked(client, address, roots, settings)
-        with parallel_config(backend="surviving_dask", client=client):
-            yield workers
-
-
-def _checked(client: Client, address: str, roots: tuple[Path | str, ...], settings: WorkerSettings) -> int:
-    try:
-        client.wait_for_workers(1, timeout=_PATIENCE)
-    except TimeoutError as error:
-        raise ClusterError(f"The scheduler at {address} has no workers. Start some: dask worker {address}") from error
-    seen = {root.name: root.landmark() for root in map(open_root, roots)}
-    answers = client.run(_problem, seen, version("emotion-annotate"), settings, _files(settings), on_error="return")
-    for worker, answer in answers.items():
-        if answer is not None:
-            install = ". Install emotion-annotate there, too" if isinstance(answer, ModuleNotFoundError) else ""
-            raise ClusterError(f"The worker {worker} cannot do the work: {answer}{install}.")
-    for worker, threads in client.ncores().items():
-        if threads != 1:
-            raise ClusterError(f"The worker {worker} has {threads} threads; OpenCV wants --nthreads 1.")
-    return len(answers)
+def _connected(address: str) -> Iterator[Client]:
+    with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own in this one
+        try:
+            kind = thread.submit(asyncio.run, _kind_of(address)).result()
+        except Exception as error:  # each protocol has errors of its own, and so has each server that is none of Dask's
+            why = f"within {_PATIENCE} s" if isinstance(error, TimeoutError) else f"({' '.join(str(error).split())})"
+            raise ClusterError(
+                f"No Dask scheduler answers at {address} {why}. Is it running, and is that its address? One is started "
+                "by: dask scheduler"
+            ) from error
+    if kind != "Scheduler":
+        raise ClusterError(f"No Dask scheduler answers at {address}, but a Dask {kind}. Name the scheduler's address.")
+    with Client(address, timeout=_PATIENCE, set_as_default=False) as client:
+        yield client
 
 
-def _problem(seen: dict[str, str], expected: str, settings: WorkerSettings, files: dict[str, str]) -> str | None:
-    """Why this worker cannot do the work; ``seen`` has a landmark of each root."""
-    if multiprocessing.current_process().name == "MainProcess":
-        return "nobody would start it again after a crash, as it runs with --no-nanny"
-    if version("emotion-annotate") != expected:
-        return f"it has version {version('emotion-annotate')} of emotion-annotate, and not {expected}"
-    try:
-        for file, sha256 in _files(settings).items():
-            if files[file] != sha256:
-                return f"its {file} is another file"
-        hidden = [root for root, landmark in seen.items() if not open_root(root).sees(landmark)]
-    except (DetectorError, NetworkError, RootError) as error:
-        return str(error).rstrip(".")
-    return f"it does not see the photographs in {hidden[0]}. Perhaps its disk is not mounted there" if hidden else None
-
-
-def _files(settings: WorkerSettings) -> dict[str, str]:
-    """The files that a worker needs, and what is in them; raises DetectorError or NetworkError."""
-    settings.detector.identity()
-    networks = settings.networks and (settings.networks.emotions, settings.networks.verifier)
-    detector = settings.detector
-    wanted = (detector.model if detector.spec.origin else detector.glance, *(networks or ()))
-    missing = [file for file in wanted if file and not file.is_file()]
-    if missing:
-        raise NetworkError(f"No network at {missing[0]}.")
-    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in wanted if file}
+async def _kind_of(address: str) -> str:
+    """What answers there; ``Client`` would wait for ever for what listens and says nothing."""
+    async with (
+        asyncio.timeout(_PATIENCE),
+        rpc(address, connection_args=Security().get_connection_args("client")) as remote,
+    ):
+        return str((await remote.identity())["type"])

@@ -90,8 +90,8 @@ def believed(results: Iterable[Result]) -> Generator[Result, None, None]:
 
 
 @contextmanager
-def _crew(settings: WorkerSettings, work: Work, jobs: int) -> Iterator[tuple["_Crew", ThreadPoolExecutor]]:
-    crew, threads = _Crew(settings, work), ThreadPoolExecutor(jobs, "worker")
+def _crew(settings: WorkerSettings, work: Work, jobs: int) -> Iterator[tuple["Crew", ThreadPoolExecutor]]:
+    crew, threads = Crew(settings, work), ThreadPoolExecutor(jobs, "worker")
     try:
         yield crew, threads
     finally:
@@ -99,7 +99,7 @@ def _crew(settings: WorkerSettings, work: Work, jobs: int) -> Iterator[tuple["_C
         threads.shutdown(cancel_futures=True)
 
 
-class _Crew:
+class Crew:
     """Threads with a worker process each, started where it is needed."""
 
     def __init__(self, settings: WorkerSettings, work: Work) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import OutputError
-from batch.roots import lies_within, open_root, same_place
+from batch.roots import open_root
 from batch.roots.folder import Folder
+from batch.roots.places import Places
 from batch.tables.schema import faces_schema
 from model.bundle import ModelCard
 from model.errors import ModelError
@@ -41,25 +42,25 @@ def check_nested(roots: Iterable[Path | str], known: Iterable[str], output: Path
     One that it holds already may lie within another one, of which it then holds single photographs.
     """
     known = {*known}
+    places = Places(map(open_root, known))
     for root in map(open_root, roots):
         if isinstance(root, Folder) and not root.path.exists():
             continue  # which is told by itself
-        for other in map(open_root, known - {root.name}):
-            if same_place(root, other):
-                relation, way_out = f"{root.name} is the same", "name it as before"
-            elif lies_within(root, other) and root.name not in known:
-                relation = f"{root.name} lies within it"
-                part = os.path.relpath(os.path.realpath(root.place), os.path.realpath(other.place))
-                way_out = f"annotate {other.name} again, with --include '{part}/*' for that part alone"
-            elif lies_within(other, root):
-                relation = f"that lies within {root.name}"
-                way_out = f"move its tables away to annotate {root.name} as a whole"
-            else:
-                continue
-            raise OutputError(
-                f"{output} already holds images of {other.name}; {relation}, and faces would count twice. Use another "
-                f"output (-o), or {way_out}."
-            )
+        if same := places.same_as(root):
+            other, relation, way_out = same[0], f"{root.name} is the same", "name it as before"
+        elif (outer := places.around(root)) and root.name not in known:
+            other, relation = outer[0], f"{root.name} lies within it"
+            part = os.path.relpath(os.path.realpath(root.place), os.path.realpath(other.place))
+            way_out = f"annotate {other.name} again, with --include '{part}/*' for that part alone"
+        elif inner := places.within(root):
+            other, relation = inner[0], f"that lies within {root.name}"
+            way_out = f"move its tables away to annotate {root.name} as a whole"
+        else:
+            continue
+        raise OutputError(
+            f"{output} already holds images of {other.name}; {relation}, and faces would count twice. Use another "
+            f"output (-o), or {way_out}."
+        )
 
 
 def check_labels(card: ModelCard) -> None:

@@ -28,6 +28,8 @@ class AnnotationSettings:
     """Single ones, as ``roots`` are written; ``jobs.annotation.photographs`` finds the roots that they are of."""
     cluster: str | None = None
     """Address of a Dask scheduler whose workers do what ``jobs`` processes of this machine would."""
+    cluster_timeout: float = 300.0
+    """Seconds that a cluster is waited for which has no workers, or whose scheduler does not answer."""
     limit: int | None = None
     retry_failed: bool = False
     rescan: bool = False

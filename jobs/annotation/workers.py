@@ -68,9 +68,8 @@ class Workers:
         if settings.cluster is None:
             yield from annotate_images(images, self._worker, settings.processes)
             return
-        cluster = _cluster_module()
-        with cluster.cluster_workers(settings.cluster, settings.roots, self._worker) as workers:
-            yield from cluster.annotate_on_cluster(images, self._worker, workers)
+        where = settings.cluster, settings.cluster_timeout
+        yield from _cluster_module().annotate_on_cluster(images, self._worker, settings.roots, *where)
 
 
 def _cluster_module() -> ModuleType:
