@@ -79,8 +79,9 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
     try:
         yield
     except tuple(_EXIT_CODES) as error:
-        say_end(f"error: {error}", _EXIT_CODES[type(error)])
-        raise typer.Exit(_EXIT_CODES[type(error)]) from error
+        code = next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
+        say_end(f"error: {error}", code)
+        raise typer.Exit(code) from error
     except KeyboardInterrupt as error:
         say_end(f"interrupted: {kept}", INTERRUPTED)
         raise typer.Exit(INTERRUPTED) from error

@@ -11,7 +11,7 @@ import pytest
 import typer
 from conftest import annotate_command, annotate_here, environment, noise, tables
 
-from batch.errors import WorkersError
+from batch.errors import ClusterError, OutageError, RootError, WorkersError
 from jobs.errors import exit_codes
 
 
@@ -126,3 +126,12 @@ def test_what_the_system_refuses_is_no_defect(raised: Exception, code: int | Non
     with pytest.raises(typer.Exit if code else type(raised)) as ended, exit_codes():
         raise raised
     assert getattr(ended.value, "exit_code", None) == code
+
+
+@pytest.mark.parametrize("error", [RootError, OutageError, ClusterError])
+def test_errors_of_every_kind_have_their_exit_code(error: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
+    """A kind of RootError, such as a store that does not answer, is no defect of ours, either."""
+    with pytest.raises(typer.Exit) as ended, exit_codes():
+        raise error("no answer")
+    assert ended.value.exit_code == 5
+    assert capsys.readouterr().err == "error: no answer\n"
