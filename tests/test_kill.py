@@ -16,6 +16,9 @@ from conftest import annotate_command, annotate_here, assert_same_tables, astron
 LANES = {"tables": (), "csv": ("--csv",)}
 KILLS = int(os.environ.get("ANNOTATE_KILLS", "20")) // len(LANES)
 """Of runs in each lane; ``make nightly`` asks for a hundred in all."""
+PHOTOGRAPHS = 120
+OFTEN = "from batch.tables import checkpoints; checkpoints.EVERY_SECONDS = 0.3; "
+"""Before the program starts: so that runs of a few seconds also die between checkpoints, and as they write one."""
 
 
 class Reader(threading.Thread):
@@ -63,8 +66,9 @@ def killed_runs(root: Path, output: Path, options: tuple[str, ...], seed: int) -
             if kill % 5 == 0:  # now and then one comes to its end, so that there is something to read
                 subprocess.run(annotate_command(root, "-o", output, "-q", "--limit", 3, *options), check=True)
             command = annotate_command(root, "-o", output, "-q", "--jobs", 1 + kill % 3 % 2, *options, *some, *anew)
+            command[2] = OFTEN + command[2]
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment())
-            time.sleep(instants.uniform(0.2, 8))
+            time.sleep(instants.uniform(0.2, 4.5))
             process.kill()
             process.wait()
         finished = subprocess.run(annotate_command(root, "-o", output, *options), check=False, env=environment())
@@ -77,11 +81,12 @@ def killed_runs(root: Path, output: Path, options: tuple[str, ...], seed: int) -
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Three hundred photographs, every third with a face."""
+    """Small photographs, every third with a face."""
     root = tmp_path / "photos"
     root.mkdir()
-    for number in range(300):
-        image = noise(number, 200) if number % 3 else astronaut().rotate(number / 10)
+    face = astronaut().crop((100, 0, 356, 256))
+    for number in range(PHOTOGRAPHS):
+        image = noise(number, 160) if number % 3 else face.rotate(number / 10)
         image.save(root / f"{number:03d}.jpg")
     return root
 

@@ -12,44 +12,48 @@ from training_runs import here, kill_when, known_photographs
 from batch.detection.detectors.cascade import Cascade
 from model.bundle import load_network, read_card
 
-OUTPUTS = ("whole", "faces")
+ARGUMENTS = ("faces", "photos", "--boxes", "photos/boxes.json", "--epochs", 2, "--batch-size", 32)
 
 
-def test_training_leaves_a_model_and_its_pictures(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a verifier was trained without a break."""
+    folder = tmp_path_factory.mktemp("verifier")
+    known_photographs(folder / "photos", 12)
+    done = here("train", *ARGUMENTS, cwd=folder)
+    assert (done.returncode, "proposing" in done.stderr) == (0, True), done.stderr
+    assert re.search(r"wrote faces\.keras: on 2 photographs held out it finds [01]\.\d\d of 2 faces", done.stderr)
+    return folder
+
+
+def test_training_leaves_a_model_and_its_pictures(trained: Path) -> None:
     """A model that loads, its figures and command, four pictures, and nothing else."""
-    boxes = known_photographs(tmp_path / "photos")
-    arguments = ("faces", "photos", "--boxes", boxes, "--epochs", 1, "--batch-size", 32)
-    done = here("train", *arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    card = read_card(tmp_path / "faces.keras")
+    card = read_card(trained / "faces.keras")
     assert load_network(card).output_shape == (None, 2)
-    facts = json.loads((tmp_path / "faces.json").read_text())
+    facts = json.loads((trained / "faces.json").read_text())
     assert facts["validation"]["faces"] == facts["validation"]["photographs"] == 2
     assert facts["command"].startswith("annotate-train faces photos")
-    pictures = {file.stem for file in (tmp_path / "faces").glob("*.png")}
+    pictures = {file.stem for file in (trained / "faces").glob("*.png")}
     assert pictures == {"precision-recall", "recall-by-size", "false-positives", "misses"}
-    assert "proposing" in done.stderr
-    assert re.search(r"wrote faces\.keras: on 2 photographs held out it finds [01]\.\d\d of 2 faces", done.stderr)
-    assert list(tmp_path.glob("*.npz")) == []
+    assert list(trained.glob("*.npz")) == []
     assert 0 < facts["glance"]["share_that_passes"] <= 1
     gray = np.asarray(astronaut().convert("L"))
-    few, every = (Cascade(file).detect(gray)[0].tolist() for file in (tmp_path / "faces.glance.onnx", None))
+    few, every = (Cascade(file).detect(gray)[0].tolist() for file in (trained / "faces.glance.onnx", None))
     assert len(few) < len(every) and all(box in every for box in few)
-    assert (card.onnx, facts["onnx"]["largest_difference"] < 1e-4) == (tmp_path / "faces.onnx", True)
+    assert (card.onnx, facts["onnx"]["largest_difference"] < 1e-4) == (trained / "faces.onnx", True)
 
 
-def test_a_killed_training_goes_on(tmp_path: Path) -> None:
+def test_a_killed_training_goes_on(trained: Path, tmp_path: Path) -> None:
     """Killed after its first epoch and resumed, a training proposes nothing anew and ends as if never killed."""
-    boxes = known_photographs(tmp_path / "photos")
-    arguments = ("faces", "photos", "--boxes", boxes, "--epochs", 3, "--batch-size", 32)
-    whole = here("train", *arguments, "-o", "whole.keras", cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
-    kill_when(tmp_path / "faces.checkpoint.npz", *arguments, cwd=tmp_path)
+    known_photographs(tmp_path / "photos", 12)
+    kill_when(tmp_path / "faces.checkpoint.npz", *ARGUMENTS, cwd=tmp_path)
     assert not (tmp_path / "faces.keras").exists()
-    resumed = here("train", *arguments, "--resume", cwd=tmp_path)
+    resumed = here("train", *ARGUMENTS, "--resume", cwd=tmp_path)
     assert (resumed.returncode, "proposing" in resumed.stderr) == (0, False), resumed.stderr
     crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype("float32")
-    one, other = (load_network(read_card(tmp_path / f"{name}.keras")).predict_on_batch(crops) for name in OUTPUTS)
+    one, other = (
+        load_network(read_card(folder / "faces.keras")).predict_on_batch(crops) for folder in (trained, tmp_path)
+    )
     assert one == pytest.approx(other, abs=1e-5)
 
 
