@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     boxes = known_photographs(folder / "photos")
     done = here("train", "detector", "photos", "--boxes", boxes, *QUICK, "--epochs", 4, cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "wrote detector.keras: on 2 photographs held out it finds 1.00 of 2 faces" in done.stderr
+    assert "wrote detector.keras: on 1 photograph held out it finds 1.00 of 1 face with" in done.stderr
     return folder
 
 
