@@ -5,7 +5,8 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +46,24 @@ def write_source(folder: Path, number: int, outcomes: list[Outcome], group: int)
     return source
 
 
+@contextmanager
+def in_pieces(sources: list[dict[str, int]], piece: int, small: int) -> Iterator[list[Source]]:
+    """Tables of images that have so many faces, which merging cuts into pieces of that size."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(merging, "SMALL", small)
+        patched.setattr(merging, "_PIECE", piece)
+        yield [
+            write_source(Path(folder), number, [outcome(path, faces) for path, faces in source.items()], piece)
+            for number, source in enumerate(sources)
+        ]
+
+
 @settings(deadline=None, max_examples=60)
 @given(versions, st.sets(names, max_size=3), st.integers(1, 5), st.sampled_from([1, 2, 100]))
 def test_the_last_source_wins(sources: list[dict[str, int]], dropped: set[str], piece: int, small: int) -> None:
     """However the rows are cut, merging gives each image as its last source has it, in the order of Python's text."""
     expected = {path: faces for source in sources for path, faces in source.items() if path not in dropped}
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(merging, "SMALL", small)
-        patched.setattr(merging, "_PIECE", piece)
-        written = [
-            write_source(Path(folder), number, [outcome(path, faces) for path, faces in source.items()], piece)
-            for number, source in enumerate(sources)
-        ]
+    with in_pieces(sources, piece, small) as written:
         merged = list(merge(written, COLUMNS, [Key("/r", path) for path in dropped]))
     images = [pair for part in merged for pair in zip(*_columns(part.images, "path", "faces"), strict=True)]
     faces = [pair for part in merged for pair in zip(*_columns(part.faces, "path", "face"), strict=True)]
@@ -70,13 +77,7 @@ def test_rows_that_have_other_paths(sources: list[dict[str, int]], old: set[str]
     """Merged as the oldest, and the ones by the old paths dropped, each image has its newest rows by its new path."""
     newest = {path: faces for source in sources for path, faces in source.items()}
     paths = {Key("/r", path): f"{'~A'[len(path) % 2]}{path}" for path in old & newest.keys()}
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(merging, "SMALL", small)
-        patched.setattr(merging, "_PIECE", piece)
-        written = [
-            write_source(Path(folder), number, [outcome(path, faces) for path, faces in source.items()], piece)
-            for number, source in enumerate(sources)
-        ]
+    with in_pieces(sources, piece, small) as written:
         merged = list(merge([*renamed(written, COLUMNS, paths), *written], COLUMNS, paths))
     images = [pair for part in merged for pair in zip(*_columns(part.images, "path", "faces"), strict=True)]
     faces = [pair for part in merged for pair in zip(*_columns(part.faces, "path", "face"), strict=True)]

@@ -153,10 +153,7 @@ class Walk:
             return ImageFile(Key(self._name, path), 0, 0) if named_image else None
         if not stat.S_ISREG(status.st_mode) or not (named_image or holds_image(file)):
             return None
-        modified = status.st_mtime_ns
-        if not -_LATEST <= modified <= _LATEST:
-            modified = _LATEST if modified > 0 else -_LATEST
-        return ImageFile(Key(self._name, path), status.st_size, modified)
+        return ImageFile(Key(self._name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

@@ -3,23 +3,22 @@
 import json
 import logging
 import math
-import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.outcome import Outcome
-from batch.tables.files import flush, reading, regular_file, replacing, write_durably, writing
-from batch.tables.merge import SMALL, Source, belong_together, merge
-from batch.tables.parquet import WRITTEN, opened_table, pieces
+from batch.tables.content import content_of
+from batch.tables.files import flush, reading, replacing, to_disk, write_durably, writing
+from batch.tables.merge import Source, belong_together, merge
+from batch.tables.parquet import WRITTEN
 from batch.tables.rows import Columns, Rows, write_rows
 from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows, metadata
 
@@ -177,9 +176,9 @@ class Checkpoints:
         with writing(images), replacing(images) as image_file:
             with replacing(faces_of(images)) as face_file:
                 count = write_rows(rows, columns, facts, image_file, face_file, "snappy", _ROW_GROUP)
-                _to_disk(face_file)
+                to_disk(face_file)
             flush(self._folder)
-            _to_disk(image_file)
+            to_disk(image_file)
         with writing(images):
             flush(self._folder)
             self._written[images] = count.images
@@ -196,7 +195,7 @@ class Checkpoints:
         return self._states[version]
 
     def _looked_at(self, images: Path) -> _State:
-        table, faces = _content(images), _content(faces_of(images))
+        table, faces = content_of(images), content_of(faces_of(images))
         ours = json.dumps(self._identity, sort_keys=True)
         if table is not None and table.made_by != ours:
             return _State.FOREIGN
@@ -245,57 +244,9 @@ def _level(images: Path) -> int:
     return round(math.log(last - first + 1, TOGETHER))
 
 
-class _Content(NamedTuple):
-    made_by: str | None
-    rows: int
-    faces: int
-    batches: list[pa.RecordBatch]
-    """Of a small table all of them, else none."""
-
-
-def _content(file: Path) -> _Content | None:
-    """Read a table to its end; None if it is missing or damaged. Raises OutputError if it cannot be read."""
-    rows = faces = 0
-    batches: list[pa.RecordBatch] = []
-    try:
-        with reading(file), _damage_apart(), regular_file(file) as opened:
-            table = opened_table(opened)
-            made_by = (table.schema_arrow.metadata or {}).get(b"identity")
-            for batch in pieces(table, 2**14):
-                rows += len(batch)
-                if table.metadata.num_rows <= SMALL:
-                    batches.append(batch)
-                faces += (pc.sum(batch["faces"]).as_py() or 0) if "faces" in batch.schema.names else 0
-    except (FileNotFoundError, _Damage):
-        return None
-    return _Content(made_by.decode(errors="replace") if made_by else None, rows, faces, batches)
-
-
-class _Damage(Exception):
-    pass
-
-
-@contextmanager
-def _damage_apart() -> Iterator[None]:
-    """Raise _Damage for what the reader of a file says that is not the disk's."""
-    try:
-        yield
-    except pa.ArrowException as error:
-        raise _Damage from error
-    except OSError as error:  # also Arrow's for a damaged file, but then without a number
-        if error.errno is not None:
-            raise
-        raise _Damage from error
-
-
 def _version(file: Path) -> tuple[int, ...]:
     """What changes when a file does."""
     with reading(file), suppress(FileNotFoundError):
         status = file.stat()
         return status.st_ino, status.st_size, status.st_mtime_ns
     return ()
-
-
-def _to_disk(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

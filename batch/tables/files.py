@@ -93,8 +93,7 @@ def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
     with writing(path):
         with replacing(path) as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            to_disk(file)
         flush(path.parent)
 
 
@@ -116,6 +115,12 @@ def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SUCH_NAME):
             raise
         log.warning("no picture %s: %s", path, error.__cause__.strerror)
+
+
+def to_disk(file: BinaryIO) -> None:
+    """Have the disk hold what was written to an open file."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def flush(path: Path) -> None:
