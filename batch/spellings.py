@@ -1,18 +1,17 @@
 """Images whose names are spelled in another way than when they were annotated, as zips may leave it open."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from batch.roots.root import Version
 from batch.tables.snapshot import KnownImage
 
 
-def renamed_paths(known: Iterable[KnownImage], guessed: Mapping[str, Version]) -> dict[str, str]:
+def renamed_paths(known: Sequence[KnownImage], guessed: Mapping[str, Version]) -> dict[str, str]:
     """The paths of known images that are not among the ``guessed`` ones, with such of them as no known image has.
 
     Size, time and checksum are the same, so that a row holds for the image of the other path as well.
     """
-    known = list(known)
     without_row = defaultdict(list)
     for path in sorted(guessed.keys() - {image.path for image in known}, reverse=True):
         without_row[guessed[path]].append(path)

@@ -13,6 +13,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from batch.outcome import ImageFile, Result, Waiting
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
@@ -115,6 +116,13 @@ def annotate_command(*arguments: object) -> list[str]:
 def environment() -> dict[str, str]:
     """Give the environment for a command: this process', with a terminal of fixed width and no colours."""
     return {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+
+
+def annotate_chunk(chunk: list[ImageFile], settings: WorkerSettings) -> list[Result]:
+    """What a worker makes of each image of a chunk, in order."""
+    from batch.workers.worker import annotate_each  # and OpenCV with it
+
+    return [result for result in annotate_each(chunk, settings) if not isinstance(result, Waiting)]
 
 
 def annotate_here(root: Path | str, output: Path, **changes: object) -> RunReport:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import WORKER, Run, annotate_here, assert_same_rows, astronaut, noise, tables
+from conftest import WORKER, Run, annotate_chunk, annotate_here, assert_same_rows, astronaut, noise, tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,7 +30,6 @@ from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import open_zip
 from batch.spellings import renamed_paths
 from batch.tables.snapshot import KnownImage
-from batch.workers.worker import annotate_chunk
 from jobs.annotations import open_annotations
 
 KINDS = ("zip", "tar", "tar.gz")
@@ -477,7 +476,7 @@ def test_rows_follow_names_that_are_spelled_in_another_way(tmp_path: Path, caplo
     assert [*as_cp437[0]["path"]][:3] == sorted(name.encode("cp1252").decode("cp437") for name in names)
     caplog.set_level(logging.INFO)
     for encoding, expected in (("cp1252", tables(tmp_path / "right")), ("cp437", as_cp437)):
-        for followed in ("2 rows follow their images", "nothing new"):
+        for followed in ("the rows of 2 images follow", "nothing new"):
             caplog.clear()
             walk = WalkSettings(zip_encoding=encoding)
             assert annotate_here(archive, tmp_path / "out", **roots, walk=walk).images == 0
@@ -510,7 +509,7 @@ def test_archives_within_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     for kind in ("zip", "tar"):
         archive = pack(tmp_path / "photos", tmp_path / f"photos.{kind}")
         annotate_here(archive, tmp_path / kind)
-        assert f"{archive} holds 3 archives, which are not opened, the first is d.7z. Unpack them" in caplog.text
+        assert f"{archive} holds 3 archives, not opened, the first is d.7z. Unpack what is wanted" in caplog.text
         caplog.clear()
         annotate_here(archive, tmp_path / kind, walk=WalkSettings(exclude=("*.zip", "*.tar.gz", "*.7z")))
         assert "archives" not in caplog.text

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from conftest import annotate_chunk
 from PIL import Image
 
 from batch.errors import WorkersError
@@ -23,7 +24,7 @@ from batch.outcome import FAILED, ImageFile, Key, Outcome, Status
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.workers import pool
 from batch.workers.pool import annotate_images, believed
-from batch.workers.worker import annotate_chunk, time_limit
+from batch.workers.worker import time_limit
 from batch.workers.worker_process import Work
 
 

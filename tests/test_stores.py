@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import WORKER, Run, annotate_here, assert_same_rows, astronaut, environment, tables
+from conftest import WORKER, Run, annotate_chunk, annotate_here, assert_same_rows, astronaut, environment, tables
 from moto.moto_server.utilities import RegexConverter
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
@@ -21,7 +21,6 @@ from batch.outcome import ImageFile, Key, Setback, Status
 from batch.roots import open_root, typed_root
 from batch.roots.walk import WalkSettings
 from batch.workers.fetching import forget_outages
-from batch.workers.worker import annotate_chunk
 
 BUCKET = "photos"
 URL = f"s3://{BUCKET}/album"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import WORKER, astronaut
+from conftest import WORKER, annotate_chunk, astronaut
 from PIL import Image
 
 from batch.detection.boxes import iou
@@ -19,7 +19,7 @@ from batch.settings import WorkerSettings
 from batch.tables.schema import image_rows
 from batch.tables.snapshot import known_images
 from batch.workers import worker
-from batch.workers.worker import annotate_chunk, annotate_image, shrunken
+from batch.workers.worker import annotate_image, shrunken
 
 FACE = np.array([[170, 65, 110, 110]])  # where the astronaut's face is, by eye
 

@@ -28,11 +28,6 @@ from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 from batch.workers.fetching import StoreGivenUp, fetched, forget_outages, store_was_out
 
 
-def annotate_chunk(chunk: list[ImageFile], settings: WorkerSettings) -> list[Result]:
-    """What became of each image of a chunk, in order."""
-    return [result for result in annotate_each(chunk, settings) if not isinstance(result, Waiting)]
-
-
 def annotate_each(chunk: list[ImageFile], settings: WorkerSettings) -> Iterator[Result | Waiting]:
     """What became of each image, as it comes. In a worker process each is given its time and no more.
 

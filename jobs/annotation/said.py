@@ -23,15 +23,15 @@ def say_what_goes(plan: Plan) -> None:
         )
     for root, within in plan.unopened.items():
         log.warning(
-            "%s holds %d archives, which are not opened, the first is %s. Unpack them, and name the folder; or leave "
-            "them out with --exclude",
-            *(root, len(within), within[0]),
+            "%s holds %s, not opened, the first is %s. Unpack what is wanted, and name the folder; or leave it out "
+            "with --exclude",
+            *(root, number_of(len(within), "archive"), within[0]),
         )
     if plan.renamed:
         old, new = next(iter(plan.renamed.items()))
         log.info(
-            "%d rows follow their images, whose names in a zip are spelled in another way now: in %s %s is %s",
-            *(len(plan.renamed), *old, new),
+            "the rows of %s follow, whose names in a zip are spelled in another way now: in %s %s is %s",
+            *(number_of(len(plan.renamed), "image"), *old, new),
         )
     if plan.deleted:
         gone = number_of(len(plan.deleted), "deleted image")
