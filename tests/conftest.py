@@ -1,5 +1,6 @@
 """What the tests share: real photographs, folders of them, and the job run as a user runs it."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -59,6 +60,15 @@ def photos(tmp_path: Path) -> Path:
     without_people().save(root / "deep" / "er" / "coffee.webp")
     (root / "deep" / "broken.jpg").write_bytes(b"this is no image")
     return root
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> None:
+    """Begin each test with the log as it is before a command sends it elsewhere, or quietens it, in this process."""
+    log = logging.getLogger("annotate")
+    log.setLevel(logging.NOTSET)
+    log.propagate = True
+    log.handlers.clear()
 
 
 @pytest.fixture(name="worker")
