@@ -1,7 +1,7 @@
 """What there is to do: the images found, minus what is done."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -88,9 +88,15 @@ class Plan:
         refused = self._refused.pop(outcome.found.key, None)
         return refused is not None and refused == outcome.error
 
-    def count(self) -> int:
-        """How many images there are below the roots, done or not, by a listing of its own."""
-        return sum(1 for root in self._sorted_roots for _ in root.images(self.walk.of_root(root.name)))
+    def count(self, given_up: Callable[[], bool]) -> int | None:
+        """How many images there are below the roots, done or not, by a listing of its own; None if ``given_up``."""
+        every = (image for root in self._sorted_roots for image in root.images(self.walk.of_root(root.name)))
+        counted = 0
+        for _ in every:
+            if given_up():
+                return None
+            counted += 1
+        return counted
 
     def adds_row(self, key: Key) -> bool:
         """Whether an image that was given out had no row yet; asked once, when it is done."""

@@ -20,6 +20,10 @@ from jobs.annotation.progress_bar import NoBar, bar_for_person
 log = logging.getLogger("annotate.job")
 
 LOG_EVERY_SECONDS = 30.0
+_AT_REST_SECONDS = 0.3
+"""A plan that finds no further image for so long waits for the workers."""
+_LISTING_SECONDS = 1.0
+"""How long a run that is over waits for a listing that hangs."""
 _PACKAGES = ("emotion-annotate", "keras", "tensorflow", "opencv-python-headless", "pillow", "pyarrow", "numpy")
 
 
@@ -33,23 +37,30 @@ class RunReport:
     emotions: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     started: float = field(default_factory=time.monotonic)
+    total: int | None = None
+    """How many images there are, done or not, as soon as that is known."""
 
     def __post_init__(self) -> None:
-        self._over = threading.Event()
+        self._over, self._threads = threading.Event(), list[threading.Thread]()
         self._plan: Plan | None = None
         self._said, self._idle_since = 0, self.started
         self._progress = bar_for_person() if self.bar else NoBar()
-        self._total: int | None = None
         self._done, self._due, self._read_rate = 0, 0, 0.0
 
     def __enter__(self) -> "RunReport":
         self._progress.start()
-        threading.Thread(target=self._say_progress, daemon=True).start()
+        self._begin(self._say_progress)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        for thread in self._threads:
+            thread.join(_LISTING_SECONDS)
         self._progress.stop()
+
+    def _begin(self, work: Callable[..., None], *arguments: object) -> None:
+        self._threads.append(threading.Thread(target=work, args=arguments, daemon=True))
+        self._threads[-1].start()
 
     @property
     def images(self) -> int:
@@ -77,7 +88,7 @@ class RunReport:
 
     def show(self, doing: str) -> None:
         """Show what is being done now, where a person looks."""
-        self._progress.update(self._done, self._total, doing)
+        self._progress.update(self._done, self.total, doing)
 
     def watch(self, plan: Plan, work: Callable[[Iterable[ImageFile]], Iterable[Result]]) -> Iterator[Result]:
         """Pass on what ``work`` makes of the plan; the bar shows how many of all images found are known or read."""
@@ -85,8 +96,8 @@ class RunReport:
 
         def counted() -> Iterator[ImageFile]:
             for found in plan:
-                if not self._due:  # a run with nothing new lists the images once
-                    threading.Thread(target=self._count, args=(plan,), daemon=True).start()
+                if not self._due:  # a run with nothing new lists the images once, and so does one with little that is
+                    self._begin(self._count, plan)
                 self._due += 1
                 self._show_start(self._due)
                 yield found
@@ -94,7 +105,7 @@ class RunReport:
         for read, outcome in enumerate(work(counted()), 1):
             self._done, self._read_rate = plan.found - self._due + read, read / (time.monotonic() - self.started)
             said = f"{self._read_rate:.1f} images/s, {self._faces()}{self._left()}"
-            self._progress.update(self._done, self._total, said)
+            self._progress.update(self._done, self.total, said)
             yield outcome
 
     def _show_start(self, due: int) -> None:
@@ -107,13 +118,19 @@ class RunReport:
 
     def _left(self) -> str:
         """The time that is left, once it is known how many images there are."""
-        if self._total is None or not self._read_rate:
+        if self.total is None or not self._read_rate:
             return ""
-        return f", {timedelta(seconds=round((self._total - self._done) / self._read_rate))} left"
+        return f", {timedelta(seconds=round((self.total - self._done) / self._read_rate))} left"
 
     def _count(self, plan: Plan) -> None:
+        """Find out how many images there are, as soon as the plan waits for the workers, or has come to its end."""
+        seen = -1
+        while plan.listing is not None and plan.found > seen:
+            seen = plan.found
+            if self._over.wait(_AT_REST_SECONDS):
+                return
         with suppress(RootError):  # the plan itself says so
-            self._total = plan.count()
+            self.total = plan.found if plan.listing is None else plan.count(self._over.is_set)
 
     def add(self, outcome: Outcome, emotions: Iterable[str]) -> None:
         """Count an image that is done, with the emotions of its faces."""
@@ -144,7 +161,7 @@ class RunReport:
         return "the workers are at work"
 
     def _say_rate(self) -> None:
-        total = "" if self._total is None else f" of {self._total}"
+        total = "" if self.total is None else f" of {self.total}"
         fields = {"images": self.images, "faces": self.emotions.total()}
         log.info(
             "%s done%s, %.1f images/s, %s%s",

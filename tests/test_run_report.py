@@ -1,0 +1,62 @@
+"""What a run says of itself while it goes on."""
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from batch.outcome import ImageFile, Outcome, Status
+from batch.plan import Plan
+from batch.roots.folder import Folder
+from batch.roots.walk import WalkSettings
+from jobs.annotation.run_report import RunReport
+
+
+@pytest.fixture
+def listings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders that were listed."""
+    listed, images = [], Folder.images
+
+    def noted(folder: Folder, settings: WalkSettings) -> object:
+        listed.append(folder)
+        return images(folder, settings)
+
+    monkeypatch.setattr(Folder, "images", noted)
+    return listed
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """Forty images to be done."""
+    for number in range(40):
+        (tmp_path / f"{number}.jpg").touch()
+    return Plan((tmp_path,), WalkSettings())
+
+
+def test_a_plan_that_waits_for_the_workers_is_counted(plan: Plan, listings: list[Path]) -> None:
+    """So that the time that is left can be told."""
+    said = []
+    with RunReport() as report:
+
+        def slow(images: Iterable[ImageFile]) -> Iterator[Outcome]:
+            for number, found in enumerate(images):
+                until = time.monotonic() + 5
+                while number == 3 and report.total is None and time.monotonic() < until:
+                    time.sleep(0.01)
+                said.append(report.total)
+                yield Outcome(found, Status.NO_FACE)
+
+        for outcome in report.watch(plan, slow):
+            report.add(outcome, [])
+    assert said[0] is None
+    assert said[3:] == [40] * 37
+    assert len(listings) == 2
+
+
+def test_a_plan_that_runs_through_lists_the_images_once(plan: Plan, listings: list[Path]) -> None:
+    """A second listing would take as long as the first: for ten new photographs among a million, most of the run."""
+    with RunReport() as report:
+        outcomes = list(report.watch(plan, lambda images: (Outcome(found, Status.NO_FACE) for found in images)))
+    assert len(outcomes) == 40
+    assert len(listings) == 1
