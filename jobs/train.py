@@ -204,6 +204,9 @@ def detector(
         bool, typer.Option("--mixed-precision", help="Compute in bfloat16, keep weights in float32.")
     ] = False,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that a killed training left.")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Detector to train further; shipped: the one that ships.")
+    ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
     """Train the face detector, for annotate --detector cnn, on photographs with known faces."""
@@ -216,6 +219,7 @@ def detector(
 
         require_training_packages("matplotlib", "tensorboard")
         from jobs.training.detector import DetectorJob, train_face_detector
+        from model.bundle import DETECTOR_MODEL
         from model.detector.training import DetectorTraining
 
         settings = DetectorTraining(
@@ -237,6 +241,7 @@ def detector(
                 mixed_precision=mixed_precision,
                 device=device,
                 resume=resume,
+                start_from=DETECTOR_MODEL.with_suffix(".keras") if start_from == Path("shipped") else start_from,
             )
         )
 

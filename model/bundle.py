@@ -70,16 +70,9 @@ def load_network(card: ModelCard) -> Any:
     Raises ModelError if the file cannot be loaded, does not take (N, 48, 48, 1) and give (N, labels), or does not
     give probabilities.
     """
-    import keras
-
     from model.layers import CROP_SIZE
 
-    check_archive(card.path)
-    try:
-        network = keras.saving.load_model(card.path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its file formats raise
-        reason = str(error).strip().splitlines()
-        raise ModelError(f"{card.path} cannot be loaded: {reason[0] if reason else type(error).__name__}") from error
+    network = load_keras_file(card.path)
     expected_input, expected_output = (None, CROP_SIZE, CROP_SIZE, 1), (None, len(card.labels))
     received = getattr(network, "input_shape", None), getattr(network, "output_shape", None)
     if received != (expected_input, expected_output):
@@ -89,6 +82,18 @@ def load_network(card: ModelCard) -> Any:
         )
     _check_probabilities(network, card.path)
     return network
+
+
+def load_keras_file(file: Path) -> Any:
+    """Load whatever network a ``.keras`` file holds, refusing files that need code to be run; raises ModelError."""
+    import keras
+
+    check_archive(file)
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its file formats raise
+        reason = str(error).strip().splitlines()
+        raise ModelError(f"{file} cannot be loaded: {reason[0] if reason else type(error).__name__}") from error
 
 
 def _check_probabilities(network: Any, path: Path) -> None:

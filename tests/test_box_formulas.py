@@ -334,7 +334,7 @@ def test_faces_of_a_window_are_where_its_pixels_are() -> None:
     face = np.array([[300.0, 240, 60, 90]])
     mirrored = set()
     for seed in range(60):
-        window = cut_window(gray, face, 128, None, np.random.default_rng(seed))
+        window = cut_window(gray, face, np.zeros((0, 4)), 128, None, np.random.default_rng(seed))
         if len(window.faces) != 1 or window.faces[0, 4] != FACE:
             continue
         left, top, right, bottom = window.faces[0, :4]

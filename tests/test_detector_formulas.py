@@ -16,8 +16,9 @@ from batch.detection.detectors import cnn
 from batch.errors import DetectorError, NetworkError
 from model.detector import training as detector_training
 from model.detector.loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
-from model.detector.network import flattened, places
+from model.detector.network import detector_network, flattened, inference_detector, places, start_from
 from model.detector.training import MISSED, MOST_FACES, DetectorTraining, WindowBatches, train_detector
+from model.errors import TrainingError
 
 CENTRES = np.array([[4, 4], [12, 4], [20, 4], [28, 4]], "float32")
 STRIDES = np.full(4, 8, "float32")
@@ -323,3 +324,21 @@ def test_the_epoch_that_misses_least_is_kept(monkeypatch: pytest.MonkeyPatch, tm
     assert (type(optimizer), optimizer.weight_decay, optimizer.clipnorm) == (keras.optimizers.AdamW, 0.02, 10.0)
     assert optimizer.use_ema
     assert optimizer.ema_momentum == pytest.approx(math.exp(-1 / 10))
+
+
+def test_a_training_begins_where_what_ships_is() -> None:
+    """In inference and, on the windows it was measured on, in training, which normalises by the batch."""
+    keras.utils.set_random_seed(3)
+    windows = np.random.default_rng(0).integers(0, 255, (6, 64, 64, 1)).astype("float32")
+    before = detector_network(64)
+    for layer in before.layers:  # as if it had been trained
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([np.random.default_rng(1).uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    shipped = inference_detector(before)
+    network = detector_network(64)
+    start_from(network, shipped, windows)
+    for training in (False, True):
+        for answer, expected in zip(network(windows, training=training), shipped(windows), strict=True):
+            assert np.asarray(answer) == pytest.approx(np.asarray(expected), abs=2e-3)
+    with pytest.raises(TrainingError, match="not one of this network's"):
+        start_from(network, keras.Sequential([keras.Input((4,)), layers.Dense(2)]), windows)

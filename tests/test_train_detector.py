@@ -18,7 +18,7 @@ from batch.detection.detectors import cnn
 from batch.detection.detectors.cnn import LEAST, faces_in, letterboxed
 from batch.errors import DetectorError
 from batch.settings import DetectorSettings
-from model.bundle import DETECTOR_MODEL
+from model.bundle import DETECTOR_MODEL, EMOTION_MODEL
 from model.detector import loss as detector_loss
 from model.detector import network as detector_network
 
@@ -118,6 +118,19 @@ def test_annotate_finds_the_face(trained: Path, command: Run, tmp_path: Path) ->
     assert abs(best["x"] + best["width"] / 2 - 225) < 30
     assert abs(best["y"] + best["height"] / 2 - 120) < 30
     assert json.loads((tmp_path / "out" / "run.json").read_text())["identity"]["detector"]["name"] == "cnn"
+
+
+def test_a_training_goes_on_from_a_model(trained: Path) -> None:
+    """It is as good after a short epoch as what it began with, and has looked for the mistakes of that one."""
+    boxes, more = trained / "photos" / "boxes.json", ("--start-from", "detector.keras", "-o", "further.keras")
+    short = ("--window-size", 128, "--batch-size", 8, "--windows", 16, "--epochs", 1, "--learning-rate", 1e-5)
+    done = here("train", "detector", "photos", "--boxes", boxes, *short, *more, cwd=trained)
+    assert done.returncode == 0, done.stderr
+    assert "looking for what detector.keras mistakes for faces" in done.stderr
+    assert json.loads((trained / "further.json").read_text())["validation"]["recall"] == 1
+    refused = here("train", "detector", "photos", "--boxes", boxes, *short, "--start-from", EMOTION_MODEL, cwd=trained)
+    assert refused.returncode == 5
+    assert "not one of this network's" in refused.stderr
 
 
 def test_missing_or_wrong_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from jobs.training.windows import FACE, IGNORED, _paste, _resampled, cut_window
 
 SIDE = 128
+NOTHING = np.zeros((0, 4))
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def photograph() -> tuple[np.ndarray, np.ndarray]:
 def test_boxes_sit_on_the_faces_at_every_scale(photograph: tuple[np.ndarray, np.ndarray]) -> None:
     heights = []
     for seed in range(200):
-        window = cut_window(*photograph, SIDE, None, np.random.default_rng(seed))
+        window = cut_window(*photograph, NOTHING, SIDE, None, np.random.default_rng(seed))
         assert window.pixels.shape == (SIDE, SIDE)
         assert window.pixels.dtype == np.uint8
         for left, top, right, bottom, kind in window.faces:
@@ -51,18 +52,20 @@ def test_small_and_cut_faces_are_not_asked_for() -> None:
     kinds = {
         kind
         for seed in range(40)
-        for kind in cut_window(gray, small, SIDE, None, np.random.default_rng(seed)).faces[:, 4]
-        if len(cut_window(gray, small, SIDE, None, np.random.default_rng(seed)).faces)
+        for kind in cut_window(gray, small, NOTHING, SIDE, None, np.random.default_rng(seed)).faces[:, 4]
+        if len(cut_window(gray, small, NOTHING, SIDE, None, np.random.default_rng(seed)).faces)
     }
     assert kinds == {FACE, IGNORED}
     for seed in range(40):
-        for _, top, _, bottom, kind in cut_window(gray, small, SIDE, None, np.random.default_rng(seed)).faces:
+        for _, top, _, bottom, kind in cut_window(gray, small, NOTHING, SIDE, None, np.random.default_rng(seed)).faces:
             assert (kind == FACE) == (bottom - top >= 16)
 
 
 def test_a_window_depends_on_its_seed_alone(photograph: tuple[np.ndarray, np.ndarray]) -> None:
     further = np.full((3, 48, 48), 250, np.uint8)
-    one, same, other = (cut_window(*photograph, SIDE, further, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    one, same, other = (
+        cut_window(*photograph, NOTHING, SIDE, further, np.random.default_rng(seed)) for seed in (5, 5, 6)
+    )
     assert (one.pixels == same.pixels).all()
     assert (one.faces == same.faces).all()
     assert (one.pixels != other.pixels).any()
@@ -72,13 +75,26 @@ def test_pasted_faces_are_found_where_nothing_is() -> None:
     gray, further = np.full((400, 400), 30, np.uint8), np.full((3, 48, 48), 250, np.uint8)
     pasted = 0
     for seed in range(60):
-        window = cut_window(gray, np.zeros((0, 4)), SIDE, further, np.random.default_rng(seed))
+        window = cut_window(gray, NOTHING, NOTHING, SIDE, further, np.random.default_rng(seed))
         for left, top, right, bottom, kind in window.faces:
             pasted += 1
             assert kind == FACE
             middle = window.pixels[int(top + bottom) // 2, int(left + right) // 2]
             assert middle > np.median(window.pixels) + 30 or window.pixels.mean() > 128
     assert 10 < pasted < 100
+
+
+def test_what_was_mistaken_for_a_face_is_shown_more_often() -> None:
+    """In a photograph that is white there and dark elsewhere; and it is no face."""
+    gray, mistaken = np.full((900, 900), 20, np.uint8), np.array([[700.0, 100.0, 30.0, 30.0]])
+    gray[100:130, 700:730] = 255
+    seen = []
+    for boxes in (NOTHING, mistaken):
+        windows = [cut_window(gray, NOTHING, boxes, SIDE, None, np.random.default_rng(seed)) for seed in range(300)]
+        assert not any(len(window.faces) for window in windows)
+        bright = (float(window.pixels.max()) - float(np.median(window.pixels)) > 90 for window in windows)
+        seen.append(sum(bright))
+    assert seen[1] > seen[0] + 20
 
 
 class Drawn:

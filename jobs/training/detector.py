@@ -6,7 +6,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from jobs.training.detection_metrics import FITS, SMALLEST, Curve, Matches, curv
 from jobs.training.face_figures import ValidatedPhotograph, draw_figures, in_words
 from jobs.training.face_sets import KnownFaces, read_boxes, split
 from jobs.training.windows import NATIVE, cut_window
+from model.bundle import fingerprint, load_keras_file
 from model.data.fer2013 import read_fer2013
 from model.detector.export import export_maps
 from model.detector.network import detector_network, inference_detector
@@ -39,6 +40,8 @@ PRECISION = 0.95
 _SIZES = ((SMALLEST, np.inf), (SMALLEST, 80), (80, 160), (160, np.inf))
 """Shorter sides of faces that figures are given for, in pixels of photographs 1024 pixels wide."""
 _AT_A_TIME = 8
+_SEEN = 0.1
+"""Score from which on a box that is no face is a mistake worth learning from."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class DetectorJob:
     mixed_precision: bool = False
     device: str = "auto"
     resume: bool = False
+    start_from: Path | None = None
+    """Model whose weights are trained further, and whose mistakes are shown more often."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class Photograph:
     faces: np.ndarray
     long_side: float
     """Of the photograph as it was before it was shrunk, in its pixels."""
+    mistaken: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    """What a detector has mistaken for faces (M, 4)."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,13 @@ def train_face_detector(job: DetectorJob) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16" if job.mixed_precision else "float32")
     paths, held_out = split(list(known), job.held_out, job.settings.seed)
     seen = read_photographs(job.photographs, known, held_out, DetectorSettings.detect_size)
-    trained, history = _trained(job, read_photographs(job.photographs, known, paths), seen)
+    training = read_photographs(job.photographs, known, paths)
+    start = load_keras_file(job.start_from) if job.start_from else None
+    if start is not None:
+        log.info("looking for what %s mistakes for faces in them", job.start_from)
+        found = find_faces(start, read_photographs(job.photographs, known, paths, DetectorSettings.detect_size))
+        training = [with_mistakes(*pair) for pair in zip(training, found, strict=True)]
+    trained, history = _trained(job, training, seen, start)
     found = find_faces(inference_detector(trained), seen)
     slope, intercept = _calibrated(found)
     shipped = inference_detector(trained, slope, intercept)
@@ -172,8 +185,15 @@ def read_photographs(
     return photographs
 
 
+def with_mistakes(photograph: Photograph, found: FoundFaces) -> Photograph:
+    """The photograph, with those of the boxes found in it, shrunk, that are no face."""
+    wrong = (found.matches().hit == 0) & (found.scores >= _SEEN)
+    across = photograph.gray.shape[1] / found.photograph.gray.shape[1]
+    return replace(photograph, mistaken=found.boxes[wrong] * across)
+
+
 def _trained(
-    job: DetectorJob, training: list[Photograph], held_out: list[Photograph]
+    job: DetectorJob, training: list[Photograph], held_out: list[Photograph], start: keras.Model | None
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train on windows of photographs; those with more faces come more often."""
     further = read_fer2013(job.faces)["Training"].crops if job.faces else None
@@ -181,11 +201,15 @@ def _trained(
 
     def cut(index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         photograph = training[index]
-        window = cut_window(photograph.gray, photograph.faces, job.settings.window_size, further, rng)
+        window = cut_window(
+            photograph.gray, photograph.faces, photograph.mistaken, job.settings.window_size, further, rng
+        )
         return window.pixels, window.faces
 
-    weights = np.array([0.5 + np.sqrt((photograph.faces[:, 3] >= NATIVE).sum()) for photograph in training])
+    places = [(one.faces[:, 3] >= NATIVE).sum() + len(one.mistaken) for one in training]
+    weights = 0.5 + np.sqrt(places)
     data = hashlib.sha256(job.boxes.read_bytes()).hexdigest() + (" and faces" if job.faces else "")
+    data += f" from {fingerprint(job.start_from)}" if job.start_from else ""
     if not job.resume:
         _checkpoint(job).unlink(missing_ok=True)
     output = job.output
@@ -194,7 +218,7 @@ def _trained(
         keras.callbacks.TensorBoard(output.with_suffix(".tensorboard"), write_graph=False),
         EpochLog(output.with_suffix(".csv")),
     )
-    return train_detector(cut, weights, job.settings, data, _checkpoint(job), callbacks)
+    return train_detector(cut, weights, job.settings, data, _checkpoint(job), callbacks, start)
 
 
 def _checkpoint(job: DetectorJob) -> Path:

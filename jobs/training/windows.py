@@ -19,8 +19,10 @@ _ENLARGED = 1.6
 _VISIBLE, _GONE = 0.5, 0.1
 """Shares of a face within the window: from the first on it is to be found, under the second it is not there."""
 _WITHOUT_FACE = 0.25
+_MISTAKEN = 0.15
 _PASTED = 0.35
-"""Shares of the windows that are cut out anywhere, and into which further faces are pasted."""
+"""Shares of the windows that are cut out anywhere, around what was mistaken for a face, and into which further faces
+are pasted."""
 _PASTED_SIDES = np.array([0.81, 1.08])
 """Width and height of a pasted crop's face, in sides of the crop: FER2013's crops beside WIDER FACE's boxes."""
 
@@ -34,13 +36,19 @@ class Window:
 
 
 def cut_window(
-    gray: np.ndarray, faces: np.ndarray, size: int, further: np.ndarray | None, rng: np.random.Generator
+    gray: np.ndarray,
+    faces: np.ndarray,
+    mistaken: np.ndarray,
+    size: int,
+    further: np.ndarray | None,
+    rng: np.random.Generator,
 ) -> Window:
     """Cut a square window out of a photograph (rows, columns) uint8 with true ``faces`` (F, 4), and vary it.
 
-    ``further`` (M, 48, 48) are face crops, some of which are pasted in.
+    What an earlier detector has ``mistaken`` for faces (M, 4) is shown more often than the rest of the photograph.
+    ``further`` (N, 48, 48) are face crops, some of which are pasted in.
     """
-    scale, corner = _draw_place(gray, faces, size, rng)
+    scale, corner = _draw_place(gray, faces, mistaken, size, rng)
     pixels = _resampled(gray, corner, scale, size)
     boxes = np.concatenate([faces[:, :2], faces[:, :2] + faces[:, 2:]], axis=1)
     boxes = (boxes - np.tile(corner, 2)) * np.tile(scale, 2)
@@ -54,13 +62,15 @@ def cut_window(
 
 
 def _draw_place(
-    gray: np.ndarray, faces: np.ndarray, size: int, rng: np.random.Generator
+    gray: np.ndarray, faces: np.ndarray, mistaken: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scale (2,) in x and y, and the window's corner (2,) in pixels of the photograph."""
     sides = np.array(gray.shape[::-1], float)
     worth = faces[faces[:, 3] >= NATIVE]
+    if len(mistaken) and rng.random() < _MISTAKEN:
+        worth = mistaken
     whole = size / sides.max()
-    if len(worth) and rng.random() >= _WITHOUT_FACE:
+    if len(worth) and (worth is mistaken or rng.random() >= _WITHOUT_FACE):
         face = worth[rng.integers(len(worth))]
         target = np.exp(rng.uniform(np.log(_SMALLEST), np.log(0.8 * size)))
         scale = np.clip(target / face[3], 0.7 * whole, _ENLARGED)

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from model.layers import normalised_conv, without_normalisation
+from model.errors import TrainingError
+from model.layers import normalised_conv, with_normalisation, without_normalisation
 
 STRIDES = (8, 16, 32)
 """Distances of the places of each raster, in pixels; an image's sides are multiples of the last."""
@@ -70,6 +71,20 @@ def inference_detector(trained: keras.Model, slope: float = 1.0, intercept: floa
         kernel, bias = score.get_weights()
         score.set_weights([kernel * slope, bias * slope + intercept])
     return network
+
+
+def start_from(network: keras.Model, shipped: keras.Model, windows: np.ndarray) -> None:
+    """Give a network that is to be trained the weights of one that ``inference_detector`` made.
+
+    What its batch normalisation has to undo is measured on ``windows`` (N, size, size, 1). Raises TrainingError if
+    that network is built otherwise.
+    """
+    ours = without_normalisation(network)
+    theirs = shipped.get_weights()
+    if [weight.shape for weight in theirs] != [weight.shape for weight in ours.get_weights()]:
+        raise TrainingError("The model to start from is not one of this network's. Take the one that ships, or yours.")
+    ours.set_weights(theirs)
+    with_normalisation(network, ours, windows)
 
 
 def _conv(x: keras.KerasTensor, width: int) -> keras.KerasTensor:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from model.detector.loss import detector_loss
-from model.detector.network import detector_network, flattened, places
+from model.detector.network import detector_network, flattened, places, start_from
 from model.device import compute_reproducibly
 from model.training.checkpoint import TrainingCheckpoint
 from model.training.loop import fit, one_cycle
@@ -74,17 +74,22 @@ def train_detector(
     data: str,
     checkpoint: Path,
     callbacks: tuple[keras.callbacks.Callback, ...],
+    start: keras.Model | None = None,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train the detector; gives it with three maps as outputs, and the history.
 
-    ``data`` identifies what is trained on. One of the ``callbacks`` puts ``MISSED`` into each epoch's figures. Goes
+    ``data`` identifies what is trained on. ``start`` is a shipped network whose weights are gone on from; raises
+    TrainingError if it is built otherwise. One of the ``callbacks`` puts ``MISSED`` into each epoch's figures. Goes
     on from ``checkpoint`` if that file exists.
     """
     compute_reproducibly()
     keras.utils.set_random_seed(settings.seed)
     network = detector_network(settings.window_size)
     in_a_row = keras.Model(network.input, flattened(network.output))
-    steps = len(WindowBatches(cut, weights, settings))
+    batches = WindowBatches(cut, weights, settings)
+    if start is not None:
+        start_from(network, start, batches[0][0])
+    steps = len(batches)
     in_a_row.compile(
         optimizer=_optimizer(settings, steps),
         loss=detector_loss(*places(settings.window_size, settings.window_size)),
