@@ -117,6 +117,10 @@ def command() -> Run:
     return run
 
 
+OFTEN = "from batch.tables import checkpoints; checkpoints.EVERY_SECONDS = 0.3; "
+"""Before the program starts: so that runs of a few seconds also die between checkpoints, and as they write one."""
+
+
 def annotate_command(*arguments: object) -> list[str]:
     """The command line of ``annotate``, with the interpreter that runs the tests."""
     start = "from jobs.annotate import app; app(prog_name='annotate')"

@@ -11,14 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import annotate_command, annotate_here, assert_same_tables, astronaut, environment, noise
+from conftest import OFTEN, annotate_command, annotate_here, assert_same_tables, astronaut, environment, noise
 
 LANES = {"tables": (), "csv": ("--csv",)}
 KILLS = int(os.environ.get("ANNOTATE_KILLS", "20")) // len(LANES)
 """Of runs in each lane; ``make nightly`` asks for a hundred in all."""
 PHOTOGRAPHS = 120
-OFTEN = "from batch.tables import checkpoints; checkpoints.EVERY_SECONDS = 0.3; "
-"""Before the program starts: so that runs of a few seconds also die between checkpoints, and as they write one."""
 
 
 class Reader(threading.Thread):

@@ -2,11 +2,13 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import annotate_here, astronaut, noise, tables
+from conftest import annotate_here, astronaut, environment, noise, tables
 
 from batch.errors import OutputError
 from batch.tables import publish
@@ -116,6 +118,30 @@ def test_an_output_may_have_any_name(root: Path, tmp_path: Path) -> None:
     assert len(read_annotations(output).images) == 3
 
 
+READING = """
+import os, sys
+from itertools import islice
+from pathlib import Path
+from batch.tables.parquet import opened_table, pieces
+before = set(os.listdir("/proc/self/task"))
+tables = [opened_table(file) for file in map(Path, sys.argv[1:])]
+assert sum(1 for table in tables for _ in islice(pieces(table, 1), 1)) == len(tables)
+print(len(set(os.listdir("/proc/self/task")) - before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted by /proc")
+def test_no_thread_reads_ahead(output: Path) -> None:
+    """One that still reads when the program is at its end aborts it, and a run that lost nothing ends with 134."""
+    command = [sys.executable, "-c", READING, output / "images.parquet", output / "faces.parquet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+FLIPPED = int(os.environ.get("ANNOTATE_FLIPPED", "389"))
+"""Each how manyth bit is flipped; ``make nightly`` flips four times as many."""
+
+
 @pytest.mark.parametrize("name", ["images.parquet", "faces.parquet"])
 def test_a_flipped_bit_is_no_value(name: str, output: Path) -> None:
     """Wherever in a table's pages a disk flips a bit: reading it gives what was written, or is an error."""
@@ -127,7 +153,7 @@ def test_a_flipped_bit_is_no_value(name: str, output: Path) -> None:
         for column in (pages.column(number) for number in range(pages.num_columns))
     )
     wrong = []
-    for bit in range(4 * 8, end * 8, 97):
+    for bit in range(4 * 8, end * 8, FLIPPED):
         flipped = bytearray(good)
         flipped[bit // 8] ^= 1 << bit % 8
         file.write_bytes(flipped)

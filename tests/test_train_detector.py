@@ -141,6 +141,8 @@ def test_missing_or_wrong_file(tmp_path: Path) -> None:
             build_detector(DetectorSettings("cnn", model=file))
 
 
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")
 def test_resume_goes_on_after_the_last_epoch(tmp_path: Path) -> None:
     """With --resume and the same options only what is missing is trained; with others the command refuses."""
     boxes = known_photographs(tmp_path / "photos")

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from batch.tables.files import regular_file
 
 WRITTEN: dict[str, Any] = {"write_page_checksum": True}
-READ: dict[str, Any] = {"page_checksum_verification": True}
-"""What pyarrow is told; files of before have no checksums, and are read without."""
+READ: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False}
+"""What pyarrow is told; files of before have no checksums, and are read without. Nothing is read ahead: that is done by
+threads of Arrow's, and one that still reads a file of Python's when the program is at its end aborts it."""
 _USUAL_ROW = 512
 """Bytes; nearly all rows have fewer."""
 
