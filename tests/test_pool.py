@@ -20,9 +20,9 @@ from conftest import annotate_chunk
 from PIL import Image
 
 from batch.errors import WorkersError
-from batch.outcome import FAILED, ImageFile, Key, Outcome, Status
+from batch.outcome import FAILED, ImageFile, Key, Outcome, Setback, Status
 from batch.settings import DetectorSettings, WorkerSettings
-from batch.workers import pool
+from batch.workers import pool, stalled
 from batch.workers.pool import annotate_images, believed
 from batch.workers.worker import time_limit
 from batch.workers.worker_process import Work
@@ -118,6 +118,24 @@ def test_each_hang_is_waited_for_once(jobs: int, tmp_path: Path) -> None:
     assert crashed == ["3.jpg", "13.jpg"]
     asked = (tmp_path / "asked").read_text().split()
     assert sorted(asked) == sorted(one.key.path for one in found)
+
+
+def test_a_disk_that_hangs_costs_no_image(
+    worker: WorkerSettings, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that nobody can open or read to its end, as on a network disk that is gone, is tried again later."""
+    monkeypatch.setattr(stalled, "_PATIENCE", 0.5)
+    for name in ("1.jpg", "2.jpg"):
+        shutil.copy(photos / "astronaut.jpg", tmp_path / name)
+    (tmp_path / "1.jpg").rename(tmp_path / "kept")
+    os.mkfifo(tmp_path / "1.jpg")  # opening it waits for somebody who writes
+    found = [ImageFile(Key(str(tmp_path), name), 1, 1) for name in ("1.jpg", "2.jpg")]
+    settings = replace(worker, image_timeout=3.0)
+    results = list(annotate_images(found, settings, 1))
+    assert [type(result) for result in results] == [Setback, Outcome]
+    assert "its disk does not answer" in results[0].reason
+    (tmp_path / "kept").rename(tmp_path / "1.jpg")
+    assert [result.status for result in annotate_images(found, settings, 1)] == [Status.OK] * 2
 
 
 def endless_jpeg(file: Path) -> None:

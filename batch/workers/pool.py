@@ -9,9 +9,10 @@ from itertools import chain, islice
 from typing import Any
 
 from batch.errors import WorkersError
-from batch.outcome import ImageFile, Outcome, Result, Status, Waiting
+from batch.outcome import ImageFile, Outcome, Result, Setback, Status, Waiting
 from batch.roots.outages import say
 from batch.settings import WorkerSettings
+from batch.workers.stalled import disk_hangs
 from batch.workers.worker_process import Work, WorkerDied, WorkerProcess
 
 CHUNK = 4
@@ -136,6 +137,8 @@ class Crew:
         while deaths < (_ALONE if death.by_decoder else _ALONE_IF_KILLED):
             if death.was_late(self._settings.image_timeout):
                 limit = f"--image-timeout {self._settings.image_timeout:g} seconds"
+                if disk_hangs(found):
+                    return Setback(found, f"its disk does not answer; reading it took longer than {limit}")
                 return Outcome(found, Status.CRASHED, f"reading it took longer than {limit}")
             if not death.by_decoder:
                 self._closed.wait(deaths)  # whoever kills processes may be done in a moment
