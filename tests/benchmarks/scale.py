@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figures import write_figures
+from figures import add_json_option, write_figures
 
 from batch import plan
 from batch.outcome import Box, Face, ImageFile, Key, Outcome, Quality, Status
@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--crowd", type=int, default=100_000, help="images of each crowd; 0 for none")
-    parser.add_argument("--json", type=Path, default=Path("scale.json"))
+    add_json_option(parser)
     arguments = parser.parse_args()
     logging.getLogger("annotate").setLevel(logging.ERROR)
     plan.open_root, workers.annotate_images = Library, answers
