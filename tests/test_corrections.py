@@ -198,7 +198,7 @@ def test_annotate_train_takes_corrections(annotations: Path, tmp_path: Path) -> 
     change(exported(annotations, "coco"), draw_more)
     done = train("emotions", "coco.json", "-o", "mine.keras", "--preview", "preview.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "12 labelled faces in 1 photographs" in done.stderr and (tmp_path / "preview.png").exists()
+    assert "12 labelled faces in 1 photograph" in done.stderr and (tmp_path / "preview.png").exists()
     assert pd.read_parquet(tmp_path / "mine.coco.parquet")["label"].tolist() == ["joy", "anger"] * 6
 
 
@@ -236,4 +236,4 @@ def test_names_that_are_not_utf_8_are_left_out(tmp_path: Path, caplog: pytest.Lo
         "root,path,x,y,width,height,label\n/r,a\\xff.jpg,1,2,3,4,joy\n/r,b.jpg,1,2,3,4,joy\n"
     )
     assert rows(read_corrections(tmp_path / "labels.csv")) == [("/r/b.jpg", "joy", 1, 2, 3, 4)]
-    assert "1 faces are left out" in caplog.text
+    assert "1 face left out" in caplog.text

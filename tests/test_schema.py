@@ -167,6 +167,7 @@ def test_run_and_log_are_as_their_schemas_say(command: Run, tmp_path: Path) -> N
     assert lines
     for one in lines:
         jsonschema.validate(one, line)
+        assert set(one) <= set(line["properties"])
     run = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
     jsonschema.validate(run, json.loads((DOCS / "run.schema.json").read_text("utf-8")))
     assert set(run) == set(json.loads((DOCS / "run.schema.json").read_text("utf-8"))["properties"])

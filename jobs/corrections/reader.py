@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from batch.names import number_of
 from batch.tables.files import write_durably, writing
 from jobs.corrections.coco import Row, is_coco, rows_of_coco
 from jobs.corrections.label_studio import is_label_studio, rows_of_label_studio
@@ -44,7 +45,8 @@ def _write_table(table: pd.DataFrame, source: Path, file: Path) -> None:
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     write_durably(file, partial(table.to_parquet, index=False))
-    log.info("%s: %d labelled faces in %d photographs", source, len(table), table["path"].nunique())
+    faces, photographs = number_of(len(table), "labelled face"), number_of(table["path"].nunique(), "photograph")
+    log.info("%s: %s in %s", source, faces, photographs)
 
 
 def are_corrections(source: Path) -> bool:
@@ -65,7 +67,8 @@ def read_corrections(source: Path, annotations: Path | None = None) -> pd.DataFr
         raise DataError(f"{source} is damaged, or of another form: {type(error).__name__} {error}.") from error
     named = [row for row in rows if _is_text(row[0])]
     if len(named) < len(rows):
-        log.warning("%d faces are left out: their photographs' names are not UTF-8", len(rows) - len(named))
+        left_out = number_of(len(rows) - len(named), "face")
+        log.warning("%s left out: the names of their photographs are not UTF-8", left_out)
     if not named:
         raise DataError(f"{source}: no labelled face. Of Label Studio's tasks those count that somebody has submitted.")
     return pd.DataFrame(named, columns=_COLUMNS)

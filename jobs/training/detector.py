@@ -16,6 +16,7 @@ import numpy as np
 from batch.detection.crop import cut_patches, verifier_crops
 from batch.detection.detectors.cnn import LEAST, faces_in, letterboxed
 from batch.images.decode import read_photograph
+from batch.names import number_of
 from batch.outcome import ImageError
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.workers.worker import shrunken
@@ -197,7 +198,7 @@ def _trained(
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train on windows of photographs; those with more faces come more often."""
     further = read_fer2013(job.faces)["Training"].crops if job.faces else None
-    log.info("%d photographs to train on, %d held out", len(training), len(held_out))
+    log.info("%s to train on, %d held out", number_of(len(training), "photograph"), len(held_out))
 
     def cut(index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         photograph = training[index]

@@ -11,6 +11,7 @@ import numpy as np
 
 from batch.detection.crop import CONTEXT
 from batch.detection.verification import merged
+from batch.names import number_of
 from batch.settings import DetectorSettings
 from jobs.training.detection_metrics import curve, match
 from jobs.training.face_figures import ValidatedPhotograph, draw_figures, in_words
@@ -110,7 +111,7 @@ def _mined(job: FaceTraining, known: dict[str, KnownFaces], everything: bool) ->
     paths = split(list(known), job.held_out, job.settings.seed)[everything]
     if job.resume and kept.exists():
         return list(load_mined(kept))
-    log.info("proposing faces in %d photographs (%s)", len(paths), side)
+    log.info("proposing faces in %s (%s)", number_of(len(paths), "photograph"), side)
     detectors = (DetectorSettings(),) if everything else _PROPOSERS
     photographs = mine(job.photographs, known, paths, everything, detectors, job.jobs)
     save_mined(kept, photographs)

@@ -94,7 +94,7 @@ def read_files(
         crops = list(pool.map(lambda file: _image_or_none(file, cut), files))
     read = [(file, crop) for file, crop in zip(files, crops, strict=True) if crop is not None]
     if len(read) < len(files):
-        log.warning("%d of %d files could not be read and are left out", len(files) - len(read), len(files))
+        log.warning("left out, as they could not be read: %d of %d files", len(files) - len(read), len(files))
     images = np.stack([crop for _, crop in read]) if read else np.empty((0, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     truth = np.array([label_index(file.name, labels) for file, _ in read], dtype=int)
     parts = np.array([file.part for file, _ in read], dtype=object)

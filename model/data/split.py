@@ -32,7 +32,7 @@ def split_sets(
     apart = {name: (without(crops, *held_out), validation) for name, (crops, validation) in split.items()}
     dropped = sum(len(split[name][0]) - len(crops) for name, (crops, _) in apart.items())
     if dropped:
-        log.info("%d images left out of training because another data set holds them out", dropped)
+        log.info("left out of training, as another data set holds them out: %d", dropped)
     return apart
 
 
@@ -49,7 +49,7 @@ def split_parts(
     if held_out and TRAIN in parts:
         train, validation = without(parts[TRAIN], *held_out), held_out[0]
         dropped = len(parts[TRAIN]) - len(train)
-        log.info("the data's own split; %d images left out of training because they are held out too", dropped)
+        log.info("the data's own split; left out of training, as they are held out too: %d", dropped)
         _check(train, 1, f"{source}: to train on", may_lack)
         _check(validation, 1, f"{source}: to validate on", may_lack)
         return train, validation
