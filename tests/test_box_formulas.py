@@ -324,6 +324,13 @@ def test_sizes_that_count() -> None:
         assert match(boxes, np.ones(2), faces, long_side).hit.tolist() == [0, -1]
 
 
+def test_a_face_is_of_one_size() -> None:
+    """One that is just as large as a limit belongs to the larger faces, and to no others."""
+    face = np.array([[0.0, 0, 80, 90]])
+    counted = [match(face[:0], np.ones(0), face, 1024, sizes=sizes).asked.tolist() for sizes in ((40, 80), (80, 160))]
+    assert counted == [[False], [True]]
+
+
 # --- the windows that the detector is trained on
 
 

@@ -82,6 +82,8 @@ def test_boxes_are_decoded_alike_where_they_are_trained_and_where_they_are_used(
         place = np.abs(expit(answers[0, :, 0].astype(float)) - score).argmin()
         assert corners(box) == pytest.approx(boxes[place], abs=1e-3)
     assert np.asarray(flattened([keras.ops.convert_to_tensor(m[None]) for m in maps])) == pytest.approx(answers)
+    with pytest.raises(ValueError, match="zip"):
+        cnn.faces_in(maps[:2], 0.05)
     huge = np.array([[[0, 0, 0, 99, -99]]], "float32")
     left, top, right, bottom = np.asarray(decoded(huge, centres[:1], strides[:1, None]))[0, 0]
     assert (right - left, bottom - top) == pytest.approx((8 * math.exp(4), 8 * math.exp(-4)), rel=1e-4)

@@ -131,7 +131,12 @@ def test_rows_without_a_label_are_left_out() -> None:
 def test_a_models_columns_are_found_by_their_names() -> None:
     """In whatever order and by whatever synonym; other labels, or more of them, are an error."""
     assert columns_of(("joy", "anger", "sadness"), ("sad", "happy", "angry")) == [1, 2, 0]
-    for others in (("sad", "happy"), ("sad", "happy", "angry", "fear"), ("sad", "happy", "fear")):
+    for others in (
+        ("sad", "happy"),
+        ("sad", "happy", "angry", "fear"),
+        ("sad", "happy", "fear"),
+        ("sad", "fear", "happy"),
+    ):
         with pytest.raises(DataError, match="labels do not match"):
             columns_of(("joy", "anger", "sadness"), others)
 

@@ -60,6 +60,17 @@ def test_limit_leaves_the_rest_for_another_run(root: Path) -> None:
     assert (due, made.left_over, made.deleted) == (["a.png"], 1, [])
 
 
+def test_an_image_is_asked_once_whether_it_adds_a_row(root: Path) -> None:
+    """A changed one has its row already; what comes under its key later is counted like any other."""
+    versions = known(root, "a.png", "b.png")
+    os.utime(root / "b.png", ns=(1, 1))
+    made, due = plan(root, versions)
+    assert due == ["b.png", "c/d.png"]
+    keys = [Key(str(root), path) for path in due]
+    assert [made.adds_row(key) for key in (*keys, keys[0])] == [False, True, True]
+    assert (made.count(lambda: False), made.count(lambda: True)) == (3, None)
+
+
 def test_patterns_do_not_delete_what_they_leave_out(root: Path) -> None:
     """A run over some of the images keeps the rows of the others."""
     made = Plan((root,), WalkSettings(include=("a*",)), known(root, "b.png"), frozenset({str(root)}))
