@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from batch.detection.faces import VERIFY, answered, labelled_faces
 from batch.detection.verification import average_log_odds
-from batch.outcome import ImageFile, Key, Proposals
+from batch.outcome import ImageFile, Key, Proposals, Status
 from batch.settings import DetectorSettings
 from jobs.training import faces as train_faces
 from jobs.training import mining
@@ -186,7 +186,7 @@ def proposed(scores: list[float], levels: list[int]) -> Proposals:
     """Proposals far apart with these scores; their patches have these gray levels on the left, black on the right."""
     patches = np.zeros((len(levels), 72, 72), np.uint8)
     patches[:, :, :36] = np.array(levels, np.uint8)[:, None, None]
-    boxes = np.array([[100.0 * i, 0, 48, 48] for i in range(len(levels))])
+    boxes = np.array([[100.0 * i, 0, 48, 48] for i in range(len(levels))]).reshape(-1, 4)
     return proposals(boxes, scores, patches)
 
 
@@ -226,6 +226,15 @@ def test_the_threshold_is_the_settings() -> None:
     outcome = answered(asked, looks)
     assert looks.seen == [3, 2]
     assert [face.box.x for face in outcome.faces] == pytest.approx([0])
+
+
+@pytest.mark.parametrize("levels", [[], [2, 2]])
+def test_an_image_without_a_face_has_no_crop(levels: list[int]) -> None:
+    """Whether nothing was proposed in it or nothing of that is likely."""
+    found = proposed([0.5] * len(levels), levels)
+    outcome = answered(labelled_faces(found, DetectorSettings("cascade"), with_crops=True), Looks())
+    assert (outcome.status, list(outcome.faces)) == (Status.NO_FACE, [])
+    assert outcome.crops is None or len(outcome.crops) == 0
 
 
 def test_the_largest_face_is_the_first_and_has_its_own_crop() -> None:

@@ -114,6 +114,12 @@ def test_the_majority_is_the_label(counts: dict[str, int], label: str | None) ->
     assert hard_label(**counts) == label
 
 
+def test_a_row_without_votes_has_no_label_among_others() -> None:
+    """Each row is judged by its own votes; one that has single ones only has none left."""
+    rows = [votes(joy=6), votes(joy=1, fear=1), votes(), votes(fear=2)]
+    assert majority(np.concatenate(rows)).tolist() == [EMOTIONS.index("joy"), -1, -1, EMOTIONS.index("fear")]
+
+
 def crops(truth: list[int], seed: int = 0) -> LabelledCrops:
     """Different crops with these of three labels."""
     images = np.random.default_rng(seed).integers(0, 256, (len(truth), 48, 48), np.uint8)

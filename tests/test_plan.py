@@ -71,6 +71,17 @@ def test_an_image_is_asked_once_whether_it_adds_a_row(root: Path) -> None:
     assert (made.count(lambda: False), made.count(lambda: True)) == (3, None)
 
 
+def test_known_images_of_other_roots_are_passed_over(root: Path, tmp_path: Path) -> None:
+    """Whether they come before this one's or behind it: a table may hold more roots than a run names."""
+    others = [KnownImage(name, "a.png", 1, 1, False) for name in (f"{root}-behind", "/before")]
+    (root / "c").joinpath("e.png").touch()
+    ours = known(root, "a.png", "b.png", "c/d.png")
+    for versions in ([others[1], *ours, others[0]], [others[1]], [others[0]]):
+        made, due = plan(root, versions)
+        assert due == (["c/e.png"] if len(versions) > 1 else ["a.png", "b.png", "c/d.png", "c/e.png"])
+        assert (made.deleted, made.rows_that_stay()) == ([], len(versions))
+
+
 def test_patterns_do_not_delete_what_they_leave_out(root: Path) -> None:
     """A run over some of the images keeps the rows of the others."""
     made = Plan((root,), WalkSettings(include=("a*",)), known(root, "b.png"), frozenset({str(root)}))
