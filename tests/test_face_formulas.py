@@ -55,6 +55,13 @@ def test_platts_targets_are_drawn_in() -> None:
         assert platt_scaling(margins, is_face) == pytest.approx(tuple(best), abs=1e-3)
 
 
+def test_two_samples_are_enough_for_platt_scaling() -> None:
+    """The line through both drawn-in targets, 2/3 and 1/3: whole steps of Newton's would leave it for ever."""
+    slope, intercept = platt_scaling(np.array([5.3, 0.02]), np.array([True, False]))
+    assert (slope * 5.3 + intercept, slope * 0.02 + intercept) == pytest.approx((np.log(2), -np.log(2)), abs=1e-3)
+    assert all(np.isfinite(platt_scaling(np.array([40.0, 38.0]), np.array([True, False]))))
+
+
 def test_both_labels_of_a_verifier_weigh_the_same() -> None:
     """One face among four: it weighs 2, each of the others 2/3, and what is half a face is one."""
     crops = face_crops(bright([1, 2, 3, 4]), np.array([0.5, 0.4, 0, 0.1]))

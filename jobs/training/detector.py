@@ -27,7 +27,7 @@ from jobs.training.windows import NATIVE, cut_window
 from model.bundle import fingerprint, load_keras_file
 from model.data.fer2013 import read_fer2013
 from model.detector.export import export_maps
-from model.detector.network import detector_network, inference_detector
+from model.detector.network import check_detector, detector_network, inference_detector
 from model.detector.training import MISSED, DetectorTraining, train_detector
 from model.device import choose_device
 from model.errors import DataError
@@ -145,6 +145,7 @@ def train_face_detector(job: DetectorJob) -> None:
     training = read_photographs(job.photographs, known, paths)
     start = load_keras_file(job.start_from) if job.start_from else None
     if start is not None:
+        check_detector(start)
         log.info("looking for what %s mistakes for faces in them", job.start_from)
         found = find_faces(start, read_photographs(job.photographs, known, paths, DetectorSettings.detect_size))
         training = [with_mistakes(*pair) for pair in zip(training, found, strict=True)]

@@ -73,17 +73,20 @@ def inference_detector(trained: keras.Model, slope: float = 1.0, intercept: floa
     return network
 
 
+def check_detector(network: keras.Model) -> None:
+    """Raise TrainingError if a network is built otherwise than those of ``inference_detector``."""
+    theirs, ours = network.get_weights(), without_normalisation(detector_network()).get_weights()
+    if [weight.shape for weight in theirs] != [weight.shape for weight in ours]:
+        raise TrainingError("The model to start from is not one of this network's. Take the one that ships, or yours.")
+
+
 def start_from(network: keras.Model, shipped: keras.Model, windows: np.ndarray) -> None:
     """Give a network that is to be trained the weights of one that ``inference_detector`` made.
 
-    What its batch normalisation has to undo is measured on ``windows`` (N, size, size, 1). Raises TrainingError if
-    that network is built otherwise.
+    What its batch normalisation has to undo is measured on ``windows`` (N, size, size, 1).
     """
     ours = without_normalisation(network)
-    theirs = shipped.get_weights()
-    if [weight.shape for weight in theirs] != [weight.shape for weight in ours.get_weights()]:
-        raise TrainingError("The model to start from is not one of this network's. Take the one that ships, or yours.")
-    ours.set_weights(theirs)
+    ours.set_weights(shipped.get_weights())
     with_normalisation(network, ours, windows)
 
 

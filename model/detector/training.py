@@ -78,9 +78,8 @@ def train_detector(
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train the detector; gives it with three maps as outputs, and the history.
 
-    ``data`` identifies what is trained on. ``start`` is a shipped network whose weights are gone on from; raises
-    TrainingError if it is built otherwise. One of the ``callbacks`` puts ``MISSED`` into each epoch's figures. Goes
-    on from ``checkpoint`` if that file exists.
+    ``data`` identifies what is trained on. ``start`` is a shipped network whose weights are gone on from. One of the
+    ``callbacks`` puts ``MISSED`` into each epoch's figures. Goes on from ``checkpoint`` if that file exists.
     """
     compute_reproducibly()
     keras.utils.set_random_seed(settings.seed)

@@ -71,6 +71,9 @@ def face_margins(trained: keras.Model, crops: np.ndarray) -> np.ndarray:
     return margins
 
 
+_LEAST_STEP = 1e-9
+
+
 def platt_scaling(margins: np.ndarray, is_face: np.ndarray, steps: int = 50) -> tuple[float, float]:
     """Slope and intercept of the logistic regression of ``is_face`` (N,) on ``margins`` (N,), by Newton's method.
 
@@ -79,8 +82,16 @@ def platt_scaling(margins: np.ndarray, is_face: np.ndarray, steps: int = 50) -> 
     faces, others = is_face.sum(), (~is_face).sum()
     target = np.where(is_face, (faces + 1) / (faces + 2), 1 / (others + 2))
     inputs, weights = np.column_stack([margins, np.ones(len(margins))]), np.array([1.0, 0.0])
+
+    def loss(line: np.ndarray) -> float:
+        logits = inputs @ line
+        return float((np.logaddexp(0, logits) - target * logits).sum())
+
     for _ in range(steps):
         probability = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
         curvature = inputs.T @ (inputs * (probability * (1 - probability))[:, None]) + 1e-6 * np.eye(2)
-        weights = weights - np.linalg.solve(curvature, inputs.T @ (probability - target))
+        step = np.linalg.solve(curvature, inputs.T @ (probability - target))
+        while loss(weights - step) > loss(weights) and np.abs(step).max() > _LEAST_STEP:
+            step = step / 2  # where few samples are known, a whole step may lead far off
+        weights = weights - step
     return float(weights[0]), float(weights[1])
