@@ -22,12 +22,14 @@ def disk_hangs(found: ImageFile) -> bool:
     beat, done = [time.monotonic()], threading.Event()
 
     def read() -> None:
-        with suppress(OSError), file.open("rb", buffering=0) as stream:
-            for _ in range(_PIECES):
-                if not stream.read(_PIECE):
-                    break
-                beat[0] = time.monotonic()
-        done.set()
+        try:
+            with suppress(OSError), file.open("rb", buffering=0) as stream:
+                for _ in range(_PIECES):
+                    if not stream.read(_PIECE):
+                        break
+                    beat[0] = time.monotonic()
+        finally:
+            done.set()
 
     threading.Thread(target=read, daemon=True).start()
     while not done.wait(0.1):
