@@ -29,7 +29,7 @@ class DetectorSpec:
 DETECTORS = {
     "cascade": DetectorSpec(0.62),
     "cnn": DetectorSpec(
-        0.56,
+        0.6,
         weight=3,
         origin="--detector cnn needs --detector-model with an ONNX file that annotate-train detector has written.",
     ),
