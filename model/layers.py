@@ -74,21 +74,19 @@ def with_normalisation(network: keras.Model, light: keras.Model, pixels: np.ndar
     Each batch normalisation gets the mean and variance that its channels have on ``pixels``, and undoes them, so that
     the function stays the same and training, which normalises by the batch, begins near it.
     """
-    norms = [layer for layer in network.layers if layer.name.endswith(_NORM)]
-    convs = {norm.name: light.layers[_place(network, norm.name.removesuffix(_NORM))] for norm in norms}
-    answers = keras.Model(light.input, [conv.output for conv in convs.values()]).predict_on_batch(pixels)
-    for norm, answer in zip(norms, (np.asarray(each, np.float32) for each in answers), strict=True):
-        kernel, bias = convs[norm.name].get_weights()
-        mean, variance = answer.mean((0, 1, 2)), answer.var((0, 1, 2))
+    norms = [layer.name for layer in network.layers if layer.name.endswith(_NORM)]
+    convs = [light.get_layer(norm.removesuffix(_NORM)) for norm in norms]
+    answers = keras.Model(light.input, [conv.output for conv in convs]).predict_on_batch(pixels)
+    for norm, conv, answer in zip(map(network.get_layer, norms), convs, answers, strict=True):
+        kernel, bias = conv.get_weights()
+        channels = np.asarray(answer, np.float32).reshape(-1, len(bias))
+        mean, variance = channels.mean(axis=0), channels.var(axis=0)
         norm.set_weights([(variance + norm.epsilon) ** 0.5, mean, mean - bias, variance])
-        network.get_layer(norm.name.removesuffix(_NORM)).set_weights([kernel])
-    for layer, other in zip(network.layers, light.layers, strict=True):
-        if layer.name not in {part for norm in norms for part in (norm.name, norm.name.removesuffix(_NORM))}:
-            layer.set_weights(other.get_weights())
-
-
-def _place(network: keras.Model, name: str) -> int:
-    return next(i for i, layer in enumerate(network.layers) if layer.name == name)
+        network.get_layer(conv.name).set_weights([kernel])
+    done = {*norms, *(conv.name for conv in convs)}
+    for layer in network.layers:
+        if layer.name not in done:
+            layer.set_weights(light.get_layer(layer.name).get_weights())
 
 
 def _in_float32(layer: keras.Layer) -> keras.Layer:

@@ -74,6 +74,12 @@ class Photograph:
     mistaken: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     """What a detector has mistaken for faces (M, 4)."""
 
+    def as_detected(self) -> "Photograph":
+        """The same as a detector sees it, shrunk."""
+        gray = shrunken(self.gray, DetectorSettings.detect_size)
+        across = gray.shape[1] / self.gray.shape[1]
+        return replace(self, gray=gray, faces=self.faces * across, long_side=self.long_side * across)
+
 
 @dataclass(frozen=True)
 class FoundFaces:
@@ -141,13 +147,13 @@ def train_face_detector(job: DetectorJob) -> None:
     log.info("training on %s", choose_device(job.device))
     keras.config.set_dtype_policy("mixed_bfloat16" if job.mixed_precision else "float32")
     paths, held_out = split(list(known), job.held_out, job.settings.seed)
-    seen = read_photographs(job.photographs, known, held_out, DetectorSettings.detect_size)
+    seen = [one.as_detected() for one in read_photographs(job.photographs, known, held_out)]
     training = read_photographs(job.photographs, known, paths)
     start = load_keras_file(job.start_from) if job.start_from else None
     if start is not None:
         check_detector(start)
         log.info("looking for what %s mistakes for faces in them", job.start_from)
-        found = find_faces(start, read_photographs(job.photographs, known, paths, DetectorSettings.detect_size))
+        found = find_faces(start, [one.as_detected() for one in training])
         training = [with_mistakes(*pair) for pair in zip(training, found, strict=True)]
     trained, history = _trained(job, training, seen, start)
     found = find_faces(inference_detector(trained), seen)
@@ -171,19 +177,16 @@ def train_face_detector(job: DetectorJob) -> None:
     log.info("wrote %s: %s", job.output, in_words(facts["validation"]), extra={"fields": fields})
 
 
-def read_photographs(
-    root: Path, known: dict[str, KnownFaces], paths: list[str], detect_size: int | None = None
-) -> list[Photograph]:
-    """Read photographs, shrunk as the detector sees them if ``detect_size`` is given."""
+def read_photographs(root: Path, known: dict[str, KnownFaces], paths: list[str]) -> list[Photograph]:
+    """Read photographs; raises DataError."""
     settings, photographs = WorkerSettings(), []
     for path in paths:
         try:
             read = read_photograph(root / path, settings.max_pixels, settings.decode_long_side)
         except ImageError as error:
             raise DataError(f"{root / path}: {error.reason}.") from error
-        gray = read.gray if detect_size is None else shrunken(read.gray, detect_size)
-        across = gray.shape[1] / read.width
-        photographs.append(Photograph(path, gray, known[path].faces * across, known[path].long_side * across))
+        across = read.gray.shape[1] / read.width
+        photographs.append(Photograph(path, read.gray, known[path].faces * across, known[path].long_side * across))
     return photographs
 
 

@@ -66,11 +66,10 @@ def _draw_place(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scale (2,) in x and y, and the window's corner (2,) in pixels of the photograph."""
     sides = np.array(gray.shape[::-1], float)
-    worth = faces[faces[:, 3] >= NATIVE]
-    if len(mistaken) and rng.random() < _MISTAKEN:
-        worth = mistaken
+    wrong = len(mistaken) > 0 and rng.random() < _MISTAKEN
+    worth = mistaken if wrong else faces[faces[:, 3] >= NATIVE]
     whole = size / sides.max()
-    if len(worth) and (worth is mistaken or rng.random() >= _WITHOUT_FACE):
+    if len(worth) and (wrong or rng.random() >= _WITHOUT_FACE):
         face = worth[rng.integers(len(worth))]
         target = np.exp(rng.uniform(np.log(_SMALLEST), np.log(0.8 * size)))
         scale = np.clip(target / face[3], 0.7 * whole, _ENLARGED)
