@@ -36,6 +36,10 @@ _CONNECTION_ERRORS = {
 """What botocore, aiohttp, Azure's and Google's clients call a connection that failed; they have no base in common."""
 
 
+NO_THREAD = ("can't start new thread", "unable to start watchdog thread")
+"""What Python's RuntimeError says where the system starts no more threads; it has no kind of its own for that."""
+
+
 class TransientError(Exception):
     """An image cannot be read for now, by no fault of its own."""
 
@@ -57,6 +61,8 @@ def _heals(error: BaseException) -> bool:
     if isinstance(error, TransientError | TimeoutError | ConnectionError):
         return True
     if isinstance(error, OSError) and error.errno in MAY_HEAL:
+        return True
+    if isinstance(error, RuntimeError) and str(error) in NO_THREAD:
         return True
     answer = http_answer(error)
     if answer is not None:

@@ -19,7 +19,7 @@ from batch.errors import (
     UnreadError,
     WorkersError,
 )
-from batch.faults import MAY_HEAL
+from batch.faults import MAY_HEAL, NO_THREAD
 from jobs.log import say_end
 from jobs.program import CANNOT_GO_ON
 from model.errors import DataError, DeviceError, ModelError, TrainingError
@@ -88,17 +88,25 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
     except Terminated as error:
         say_end(f"{error.said}: {kept}", error.exit_code)
         raise typer.Exit(error.exit_code) from error
-    except (OSError, MemoryError) as error:
-        if isinstance(error, OSError) and error.errno not in _REFUSED:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not _is_refusal(error):
             raise
         say_end(f"error: {_refusal(error)} What was done is kept.", CANNOT_GO_ON)
         raise typer.Exit(CANNOT_GO_ON) from error
 
 
-def _refusal(error: OSError | MemoryError) -> str:
+def _is_refusal(error: OSError | MemoryError | RuntimeError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _REFUSED
+    return isinstance(error, MemoryError) or str(error) in NO_THREAD
+
+
+def _refusal(error: OSError | MemoryError | RuntimeError) -> str:
     """What the system has refused, and where it was asked, should that be a defect of ours."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     asked = f"(in {place.name}, line {place.lineno} of {place.filename})"
     if isinstance(error, MemoryError):
         return f"There is too little memory {asked}."
+    if isinstance(error, RuntimeError):
+        return f"The system starts no more threads {asked}. Raise the limit (ulimit -u, or a container's pids limit)."
     return f"The system refuses {error.filename or 'something'}: {error.strerror} {asked}."

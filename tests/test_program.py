@@ -2,8 +2,10 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -135,3 +137,43 @@ def test_errors_of_every_kind_have_their_exit_code(error: type[Exception], capsy
         raise error("no answer")
     assert ended.value.exit_code == 5
     assert capsys.readouterr().err == "error: no answer\n"
+
+
+_USER = str(60_000 + os.getpid() % 5_000)
+"""Somebody without processes, whom a limit on them binds; root is bound by none."""
+_AS_SOMEBODY = (
+    *("setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"),
+    *("--inh-caps=+dac_override,+dac_read_search", "--ambient-caps=+dac_override,+dac_read_search"),
+)
+
+
+@pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="needs root, to start as somebody else")
+@pytest.mark.parametrize("processes", [3, 4, 6, 8])
+def test_a_limit_on_processes_is_told(processes: int, photographs: Path, tmp_path: Path) -> None:
+    """Where the system starts no more processes, or threads, a run ends with exit code 5 and the limit's name."""
+    line = ["prlimit", f"--nproc={processes}", *annotate_command(photographs, "-o", tmp_path / "out", "-j", 1)]
+    run = subprocess.run(
+        [*_AS_SOMEBODY, *line], capture_output=True, text=True, check=False, env=environment(), timeout=120
+    )
+    assert (run.returncode, "ulimit" in run.stderr, "Traceback" in run.stderr) == (5, True, False), run.stderr
+
+
+@pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="needs root, to start as somebody else")
+def test_an_image_that_nobody_can_watch_over_is_tried_again(photographs: Path) -> None:
+    """Where no thread can be started that keeps its time, an image gets no row: the next try may go well."""
+    program = """
+import multiprocessing, resource, sys, threading
+from conftest import WORKER, annotate_chunk
+from batch.outcome import ImageFile, Key, Setback
+found = ImageFile(Key(sys.argv[1], "0.png"), 1, 1)
+annotate_chunk([found], WORKER)
+multiprocessing.current_process().name = "a worker"
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+[result] = annotate_chunk([found], WORKER)
+assert isinstance(result, Setback) and "no more threads" in result.reason, result
+"""
+    line = [*_AS_SOMEBODY, sys.executable, "-c", program, str(photographs)]
+    run = subprocess.run(
+        line, capture_output=True, text=True, check=False, cwd=Path(__file__).parent, env=environment(), timeout=120
+    )
+    assert run.returncode == 0, run.stderr

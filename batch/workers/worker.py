@@ -49,17 +49,26 @@ def annotate_each(chunk: list[ImageFile], settings: WorkerSettings) -> Iterator[
                 yield from store_was_out(found.key.root, settings.store_timeout)
         except StoreGivenUp as error:
             result = Setback(found, str(error), given_up=True)
+        except TransientError as error:
+            result = Setback(found, str(error))
         yield result
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """End this process, if it is a worker, when what is within takes longer, also inside native code."""
+    """End this process, if it is a worker, when what is within takes longer, also inside native code.
+
+    Raises TransientError where the system starts no thread to watch over it.
+    """
     if multiprocessing.current_process().name == "MainProcess":
         yield
         return
     with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        except RuntimeError as error:
+            told = "the system starts no more threads (ulimit -u, or a container's pids limit)"
+            raise TransientError(told) from error
         try:
             yield
         finally:

@@ -59,8 +59,9 @@ class RunReport:
         self._progress.stop()
 
     def _begin(self, work: Callable[..., None], *arguments: object) -> None:
-        self._threads.append(threading.Thread(target=work, args=arguments, daemon=True))
-        self._threads[-1].start()
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     @property
     def images(self) -> int:
