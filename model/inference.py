@@ -6,6 +6,7 @@ import numpy as np
 
 from model.bundle import ModelCard, load_network
 from model.layers import CROP_SIZE, without_normalisation
+from model.progress import counted
 
 
 class Classifier:
@@ -22,7 +23,11 @@ class Classifier:
         The last batch is padded, so that there is one compiled function and a face's numbers do not depend on how
         many faces came with it.
         """
-        batches = [self._predict_batch(crops[i : i + self.batch_size]) for i in range(0, len(crops), self.batch_size)]
+        starts = range(0, len(crops), self.batch_size)
+        batches = [
+            self._predict_batch(crops[i : i + self.batch_size])
+            for i in counted(starts, len(starts), f"batches of {self.batch_size} faces")
+        ]
         return np.concatenate(batches) if batches else np.empty((0, len(self.labels)), np.float32)
 
     def _predict_batch(self, crops: np.ndarray) -> np.ndarray:

@@ -14,8 +14,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.utils.class_weight import compute_class_weight
 
+from model import progress
 from model.data.crops import LabelledCrops, hard_labelled
 from model.errors import TrainingError
+from model.training import log as training_log
 from model.training.batches import TrainingSet, TrainingSettings, VariantBatches, label_prior, logit_shift, shows
 from model.training.checkpoint import TrainingCheckpoint
 from model.training.loop import calibrate_temperature, fit, one_cycle, shifted_cross_entropy, train
@@ -445,3 +447,29 @@ def test_temperature_counts_rows_by_their_weights() -> None:
     times = rng.integers(0, 3, 300)
     repeated = calibrate_temperature(np.repeat(logits, times, axis=0), np.repeat(truth, times))
     assert calibrate_temperature(logits, truth, times.astype(float)) == repeated
+
+
+def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Every so many seconds, and not at its end, of which another line tells."""
+    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    with caplog.at_level("INFO", "annotate.train"):
+        assert list(progress.counted("abc", 3, "reading")) == ["a", "b", "c"]
+    assert caplog.messages == ["reading: 1 of 3", "reading: 2 of 3"]
+    monkeypatch.setattr(progress, "SECONDS", 60.0)
+    assert list(progress.counted("abc", 3, "reading")) == ["a", "b", "c"]
+    assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, 3), (60.0, 1)])
+def test_a_long_epoch_says_how_far_it_is(
+    seconds: float, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """A line for its steps every so many seconds, and one at its end."""
+    monkeypatch.setattr(training_log, "SECONDS", seconds)
+    network = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
+    network.compile("sgd", "mse")
+    with caplog.at_level("INFO", "annotate.train"):
+        network.fit(np.ones((2, 1)), np.ones(2), 1, verbose=0, callbacks=[training_log.EpochLog(tmp_path / "e.csv")])
+    assert len(caplog.messages) == lines
+    assert seconds or caplog.messages[1].startswith("step 2 of 2 of this epoch  loss ")
+    assert caplog.messages[-1].startswith("epoch 1/1 ")

@@ -32,6 +32,7 @@ from model.detector.training import MISSED, DetectorTraining, train_detector
 from model.device import choose_device
 from model.errors import DataError
 from model.files import write_atomically
+from model.progress import counted
 from model.training.log import EpochLog
 from model.verifier.training import platt_scaling
 
@@ -126,14 +127,17 @@ def find_faces(network: keras.Model, photographs: list[Photograph]) -> list[Foun
     for index, pixels in enumerate(padded):
         by_shape.setdefault(pixels.shape, []).append(index)
     found: list[FoundFaces | None] = [None] * len(photographs)
-    for indices in by_shape.values():
-        for start in range(0, len(indices), _AT_A_TIME):
-            some = indices[start : start + _AT_A_TIME]
-            batch = np.stack([padded[i] for i in some] + [padded[some[0]]] * (_AT_A_TIME - len(some)))
-            maps = [np.asarray(m, np.float32) for m in network.predict_on_batch(batch[..., None].astype("float32"))]
-            for row, index in enumerate(some):
-                boxes, scores = faces_in([m[row] for m in maps], LEAST)
-                found[index] = FoundFaces(photographs[index], boxes, scores)
+    together = [
+        indices[start : start + _AT_A_TIME]
+        for indices in by_shape.values()
+        for start in range(0, len(indices), _AT_A_TIME)
+    ]
+    for some in counted(together, len(together), "finding faces, a few photographs at a time"):
+        batch = np.stack([padded[i] for i in some] + [padded[some[0]]] * (_AT_A_TIME - len(some)))
+        maps = [np.asarray(m, np.float32) for m in network.predict_on_batch(batch[..., None].astype("float32"))]
+        for row, index in enumerate(some):
+            boxes, scores = faces_in([m[row] for m in maps], LEAST)
+            found[index] = FoundFaces(photographs[index], boxes, scores)
     return [one for one in found if one is not None]
 
 
@@ -180,7 +184,7 @@ def train_face_detector(job: DetectorJob) -> None:
 def read_photographs(root: Path, known: dict[str, KnownFaces], paths: list[str]) -> list[Photograph]:
     """Read photographs; raises DataError."""
     settings, photographs = WorkerSettings(), []
-    for path in paths:
+    for path in counted(paths, len(paths), "reading photographs"):
         try:
             read = read_photograph(root / path, settings.max_pixels, settings.decode_long_side)
         except ImageError as error:

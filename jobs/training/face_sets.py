@@ -12,6 +12,7 @@ from batch.outcome import ImageError
 from batch.settings import DetectorSettings, WorkerSettings
 from jobs.training.mining import MinedPhotograph, mine_photograph, mine_windows
 from model.errors import DataError
+from model.progress import counted
 
 NEGATIVES = 60
 """Crops without a face that are kept of each detector's in a photograph to train on, drawn at random."""
@@ -57,7 +58,7 @@ def mine(
 ) -> list[MinedPhotograph]:
     """Mine photographs; ``everything`` keeps all of the proposals and adds nothing to them."""
     work = (delayed(_mine)(root, path, known[path].faces, everything, detectors) for path in paths)
-    return list(Parallel(jobs, return_as="generator")(work))
+    return list(counted(Parallel(jobs, return_as="generator")(work), len(paths), "proposing faces in photographs"))
 
 
 def _mine(
@@ -82,7 +83,8 @@ def _mine(
 
 def windows(root: Path, paths: list[str], jobs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What a glance and the verifier see of all that the cascade proposes, photograph by photograph."""
-    return iter(Parallel(jobs, return_as="generator")(delayed(_windows)(root, path) for path in paths))
+    work = (delayed(_windows)(root, path) for path in paths)
+    return counted(Parallel(jobs, return_as="generator")(work), len(paths), "glancing at photographs")
 
 
 def _windows(root: Path, path: str) -> tuple[np.ndarray, np.ndarray]:

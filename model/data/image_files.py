@@ -13,6 +13,7 @@ from model.data.crops import LabelledCrops, hard_labelled
 from model.errors import DataError
 from model.labels import EMOTIONS, describe, label_index
 from model.layers import CROP_SIZE
+from model.progress import counted
 
 log = logging.getLogger("annotate.train")
 
@@ -91,7 +92,7 @@ def read_files(
     if cut is None and any(file.box for file in files):
         raise DataError(f"{files[0].path}: a table with boxes needs the photographs' reader, which is not given here.")
     with ThreadPoolExecutor(_THREADS) as pool:
-        crops = list(pool.map(lambda file: _image_or_none(file, cut), files))
+        crops = list(counted(pool.map(lambda file: _image_or_none(file, cut), files), len(files), "reading images"))
     read = [(file, crop) for file, crop in zip(files, crops, strict=True) if crop is not None]
     if len(read) < len(files):
         log.warning("left out, as they could not be read: %d of %d files", len(files) - len(read), len(files))
