@@ -20,14 +20,17 @@ TURN, SHEAR, SHIFT, STRETCH = 20.0, 0.08, 0.12, 0.04
 """How far a variant turns (degrees), shears, moves and stretches (shares of the side) at most, either way."""
 BLOCK = 8  # JPEG codes blocks of 8x8 pixels
 
-# Binomial 5x5 kernel, close to a Gaussian of one pixel.
-_BLUR = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]).astype("float32")[:, :, None, None] / 256
+# What is done to each row and each column alike is a matrix of a crop's side: one product on either side of the crop.
+# Binomial kernel of five pixels, close to a Gaussian of one.
+_BLUR = np.stack([np.eye(CROP_SIZE, k=k, dtype="float32") * w / 16 for k, w in enumerate((1, 4, 6, 4, 1), -2)]).sum(0)
+_NO_NOISE = np.zeros((CROP_SIZE, CROP_SIZE, 1), "float32")
 _SLOPE = np.linspace(-0.5, 0.5, CROP_SIZE, dtype="float32")
 # The orthonormal 8x8 DCT-II, and a luminance table that grows with frequency like the one in ITU-T T.81, annex K.
 _DCT = np.sqrt(2 / BLOCK) * np.cos(np.pi * (2 * np.arange(BLOCK) + 1) * np.arange(BLOCK)[:, None] / (2 * BLOCK))
 _DCT[0] /= np.sqrt(2)
-_DCT = _DCT.astype("float32")
-_QUANTISER = (8 + 6 * np.add.outer(np.arange(BLOCK), np.arange(BLOCK))).astype("float32")
+_BLOCKS = CROP_SIZE // BLOCK
+_DCT = np.kron(np.eye(_BLOCKS), _DCT).astype("float32")
+_QUANTISER = np.tile(8 + 6 * np.add.outer(np.arange(BLOCK), np.arange(BLOCK)), (_BLOCKS, _BLOCKS)).astype("float32")
 
 
 @dataclass(frozen=True)
@@ -65,15 +68,15 @@ def _draw_one(rng: np.random.Generator, plain: bool) -> tuple[np.ndarray, ...]:
     zero, one = np.zeros(()), np.ones(())
     if plain:
         still = np.array([1, 0, 0, 0, 1, 0, 0, 0])
-        noise = np.zeros((CROP_SIZE, CROP_SIZE, 1), "float32")
-        return still, one, np.zeros(2), one, zero, zero, zero, noise, zero, np.zeros(5)
+        return still, one, np.zeros(2), one, zero, zero, zero, _NO_NOISE, zero, np.zeros(5)
     u = rng.random(27)
     size = CROP_SIZE * (0.15 + 0.25 * u[:2])
     corner = u[2:4] * CROP_SIZE - size / 2
     hole = np.array([*corner, *(corner + size), 255 * u[4]]) * (u[5] < 0.25)
-    noise = rng.standard_normal((CROP_SIZE, CROP_SIZE, 1), "float32") * (NOISE_LEVELS * u[6] * (u[7] < 0.1))
+    affine = _inverse_affine(rng.triangular(-1, 0, 1, 7), flip=u[8] < 0.5)
+    noise = rng.standard_normal(_NO_NOISE.shape, "float32") * (NOISE_LEVELS * u[6]) if u[7] < 0.1 else _NO_NOISE
     return (
-        _inverse_affine(rng.triangular(-1, 0, 1, 7), flip=u[8] < 0.5),
+        affine,
         np.exp(0.5 * (2 * u[9] - 1) * (u[10] < 0.3)),
         80 * (2 * u[11:13] - 1) * (u[13] < 0.25),
         0.7 + 0.6 * u[15],
@@ -111,7 +114,7 @@ def paint(images: np.ndarray, draws: Draws) -> np.ndarray:
     x = _per_image(draws.contrast) * (x - 128) + 128 + _per_image(draws.brightness)
     halved = ops.image.resize(ops.average_pool(x, 2), (CROP_SIZE, CROP_SIZE))
     x = x + _per_image(draws.small) * (halved - x)
-    blurred = ops.conv(x, _BLUR, padding="same")
+    blurred = _both_ways(_BLUR, x)
     x = x + _per_image(draws.blur) * (blurred - x)
     x = _occlude(x, draws.hole) + draws.noise
     return np.asarray(ops.clip(_jpeg(x, draws.jpeg), 0, 255))
@@ -151,9 +154,11 @@ def _occlude(x: Any, hole: np.ndarray) -> Any:
 
 def _jpeg(x: Any, coarseness: np.ndarray) -> Any:
     """Leave the traces of JPEG: quantise the DCT of every 8x8 block."""
-    blocks = ops.reshape(x - 128, (-1, CROP_SIZE // BLOCK, BLOCK, CROP_SIZE // BLOCK, BLOCK))
-    spectrum = ops.einsum("ui,nyixj,vj->nyxuv", _DCT, blocks, _DCT)
-    step = np.maximum(coarseness[:, None, None, None, None] * _QUANTISER, 1e-3)
-    spectrum = ops.round(spectrum / step) * step
-    blocks = ops.einsum("ui,nyxuv,vj->nyixj", _DCT, spectrum, _DCT)
-    return ops.reshape(blocks, (-1, CROP_SIZE, CROP_SIZE, 1)) + 128
+    step = np.maximum(_per_image(coarseness) * _QUANTISER[..., None], 1e-3)
+    spectrum = ops.round(_both_ways(_DCT, x - 128) / step) * step
+    return _both_ways(_DCT.T, spectrum) + 128
+
+
+def _both_ways(matrix: np.ndarray, x: Any) -> Any:
+    """The matrix (48, 48) applied to the columns of crops (N, 48, 48, 1), and to their rows."""
+    return ops.matmul(matrix, ops.matmul(x[..., 0], np.ascontiguousarray(matrix.T)))[..., None]
