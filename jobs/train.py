@@ -159,6 +159,9 @@ def face_verifier(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split, weights, order and variants.")] = 0,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes that propose faces.")] = 1,
     resume: Annotated[bool, typer.Option(help="Go on from what a killed training has left.")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Verifier to train further; shipped: the one that ships.")
+    ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
     """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces."""
@@ -169,6 +172,7 @@ def face_verifier(
 
         require_training_packages("matplotlib", "tf2onnx")
         from jobs.training.faces import FaceTraining, train_faces
+        from model.bundle import FACE_MODEL
         from model.training.batches import TrainingSettings
 
         settings = TrainingSettings(
@@ -179,7 +183,18 @@ def face_verifier(
             patience=patience,
             seed=seed,
         )
-        train_faces(FaceTraining(photographs, boxes, faces, output, settings, jobs=jobs, resume=resume))
+        train_faces(
+            FaceTraining(
+                photographs,
+                boxes,
+                faces,
+                output,
+                settings,
+                jobs=jobs,
+                resume=resume,
+                start_from=FACE_MODEL if start_from == Path("shipped") else start_from,
+            )
+        )
 
 
 @app.command(short_help="Train the face detector of --detector cnn.")

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from model.errors import TrainingError
+
 CROP_SIZE = 48
 """Side of the square gray crop that every network of this project takes, in pixels (FER2013's format)."""
 
@@ -87,6 +89,23 @@ def with_normalisation(network: keras.Model, light: keras.Model, pixels: np.ndar
     for layer in network.layers:
         if layer.name not in done:
             layer.set_weights(light.get_layer(layer.name).get_weights())
+
+
+def check_fits(network: keras.Model, shipped: keras.Model) -> None:
+    """Raise TrainingError unless ``shipped`` is what ``without_normalisation`` makes of a network like ``network``."""
+    theirs, ours = shipped.get_weights(), without_normalisation(network).get_weights()
+    if [weight.shape for weight in theirs] != [weight.shape for weight in ours]:
+        raise TrainingError("The model to start from is not one of this network's. Take the one that ships, or yours.")
+
+
+def start_from(network: keras.Model, shipped: keras.Model, pixels: np.ndarray) -> None:
+    """Give a network that is to be trained the weights of one that shipped, batch normalisation folded in.
+
+    What its batch normalisation has to undo is measured on ``pixels``, a batch to train on.
+    """
+    ours = without_normalisation(network)
+    ours.set_weights(shipped.get_weights())
+    with_normalisation(network, ours, pixels)
 
 
 def _in_float32(layer: keras.Layer) -> keras.Layer:

@@ -84,6 +84,7 @@ class FaultProxy:
         with socket.create_connection(self._server) as server:
             first, rest = head.split(b"\r\n", 1)
             server.sendall(first + b"\r\nConnection: close\r\n" + rest)
+            threading.Thread(target=_pass_on, args=(client, server), daemon=True).start()  # what is uploaded
             passed = 0
             while piece := server.recv(PIECE):
                 if kind == "reset" and passed + len(piece) > number:
@@ -94,6 +95,12 @@ class FaultProxy:
                 passed += len(piece)
                 if kind == "slow":
                     time.sleep(len(piece) / number)
+
+
+def _pass_on(client: socket.socket, server: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := client.recv(PIECE):
+            server.sendall(piece)
 
 
 def _reset(client: socket.socket) -> None:

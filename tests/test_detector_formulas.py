@@ -16,9 +16,10 @@ from batch.detection.detectors import cnn
 from batch.errors import DetectorError, NetworkError
 from model.detector import training as detector_training
 from model.detector.loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
-from model.detector.network import check_detector, detector_network, flattened, inference_detector, places, start_from
+from model.detector.network import detector_network, flattened, inference_detector, places
 from model.detector.training import MISSED, MOST_FACES, DetectorTraining, WindowBatches, train_detector
 from model.errors import TrainingError
+from model.layers import check_fits, start_from
 
 CENTRES = np.array([[4, 4], [12, 4], [20, 4], [28, 4]], "float32")
 STRIDES = np.full(4, 8, "float32")
@@ -338,10 +339,10 @@ def test_a_training_begins_where_what_ships_is() -> None:
             layer.set_weights([np.random.default_rng(1).uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
     shipped = inference_detector(before)
     network = detector_network(64)
-    check_detector(shipped)
+    check_fits(detector_network(), shipped)
     start_from(network, shipped, windows)
     for training in (False, True):
         for answer, expected in zip(network(windows, training=training), shipped(windows), strict=True):
             assert np.asarray(answer) == pytest.approx(np.asarray(expected), abs=2e-3)
     with pytest.raises(TrainingError, match="not one of this network's"):
-        check_detector(keras.Sequential([keras.Input((4,)), layers.Dense(2)]))
+        check_fits(detector_network(), keras.Sequential([keras.Input((4,)), layers.Dense(2)]))

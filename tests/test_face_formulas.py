@@ -19,9 +19,11 @@ from jobs.training import faces as train_faces
 from jobs.training import mining
 from jobs.training.face_sets import split
 from jobs.training.mining import MinedPhotograph
+from model.errors import TrainingError
 from model.glance.training import glance_logits, lower_by
+from model.layers import check_fits, start_from
 from model.training.batches import TrainingSettings
-from model.verifier.network import calibrated_network
+from model.verifier.network import calibrated_network, verifier_network
 from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
 
 
@@ -104,6 +106,26 @@ def test_calibrated_probability_is_platts_sigmoid() -> None:
     margin = 2 * np.array([0, 0.2, 1]) - 1
     assert found[:, 1] == pytest.approx(expit(1.5 * margin - 0.2), abs=1e-5)
     assert found.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_a_training_begins_where_the_verifier_that_ships_is() -> None:
+    """Its first logits are the log-odds of what ships, also where batches normalise; another network is refused."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 48, 48, 1)).astype("float32")
+    trained = verifier_network()
+    for layer in trained.layers:  # as if it had been trained
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([np.random.default_rng(1).uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+        elif isinstance(layer, layers.Dropout):
+            layer.rate = 0.0
+    shipped = calibrated_network(trained, 1.5, -0.2)
+    check_fits(verifier_network(), shipped)
+    start_from(trained, shipped, pixels)
+    probability = np.asarray(shipped(pixels))[:, 1]
+    for training in (False, True):
+        logits = np.asarray(trained(pixels, training=training)["face"])
+        assert expit(logits[:, 1] - logits[:, 0]) == pytest.approx(probability, abs=2e-3)
+    with pytest.raises(TrainingError, match="not one of this network's"):
+        check_fits(verifier_network(), keras.Sequential([keras.Input((4,)), layers.Dense(2)]))
 
 
 def test_crops_with_and_without_surroundings() -> None:

@@ -1,4 +1,4 @@
-"""An object store as root: a real S3 server on this machine. gs:// and az:// go the same way and are not tested."""
+"""An object store as root: a real S3 server on this machine; ``test_emulated_stores.py`` has gs:// and az://."""
 
 import io
 import logging

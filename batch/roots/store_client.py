@@ -34,8 +34,10 @@ def _s3() -> dict[str, Any]:
 
 
 def _gs() -> dict[str, Any]:
+    """Without gcsfs' asking about each bucket by gRPC, which knows no limits of ours; zonal buckets alone need it."""
     import aiohttp
 
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # read as gcsfs is imported
     return {"requests_timeout": aiohttp.ClientTimeout(sock_connect=CONNECT, sock_read=QUIET)}
 
 

@@ -27,11 +27,12 @@ from jobs.training.windows import NATIVE, cut_window
 from model.bundle import fingerprint, load_keras_file
 from model.data.fer2013 import read_fer2013
 from model.detector.export import export_maps
-from model.detector.network import check_detector, detector_network, inference_detector
+from model.detector.network import detector_network, inference_detector
 from model.detector.training import MISSED, DetectorTraining, train_detector
 from model.device import choose_device
 from model.errors import DataError
 from model.files import write_atomically
+from model.layers import check_fits
 from model.progress import counted
 from model.training.log import EpochLog
 from model.verifier.training import platt_scaling
@@ -155,7 +156,7 @@ def train_face_detector(job: DetectorJob) -> None:
     training = read_photographs(job.photographs, known, paths)
     start = load_keras_file(job.start_from) if job.start_from else None
     if start is not None:
-        check_detector(start)
+        check_fits(detector_network(), start)
         log.info("looking for what %s mistakes for faces in them", job.start_from)
         found = find_faces(start, [one.as_detected() for one in training])
         training = [with_mistakes(*pair) for pair in zip(training, found, strict=True)]

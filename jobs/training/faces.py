@@ -18,12 +18,13 @@ from jobs.training.face_figures import ValidatedPhotograph, draw_figures, in_wor
 from jobs.training.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
 from jobs.training.glance import train_and_export
 from jobs.training.mining import MinedPhotograph
-from model.bundle import DETECTOR_MODEL, save_bundle
+from model.bundle import DETECTOR_MODEL, load_network, read_card, save_bundle
 from model.data.crops import LabelledCrops
 from model.data.fer2013 import read_fer2013
+from model.layers import check_fits
 from model.training.batches import TrainingSettings
 from model.training.log import EpochLog
-from model.verifier.network import FACE_LABELS, calibrated_network
+from model.verifier.network import FACE_LABELS, calibrated_network, verifier_network
 from model.verifier.training import (
     face_crops,
     face_margins,
@@ -62,14 +63,18 @@ class FaceTraining:
     held_out: float = 0.2
     jobs: int = 1
     resume: bool = False
+    start_from: Path | None = None
+    """Verifier whose weights are trained further."""
 
 
 def train_faces(job: FaceTraining) -> None:
     """Mine, train, calibrate and measure on the photographs held out, teach the glance, save, draw.
 
-    Raises DataError if the photographs or the boxes lack what is needed.
+    Raises DataError if the photographs or the boxes lack what is needed, TrainingError if the start is another network.
     """
-    known = read_boxes(job.boxes)
+    known, start = read_boxes(job.boxes), read_card(job.start_from) if job.start_from else None
+    if start is not None:
+        check_fits(verifier_network(), load_network(start))
     job.output.parent.mkdir(parents=True, exist_ok=True)
     mined, held_out = (_mined(job, known, everything) for everything in (False, True))
     checkpoint = job.output.with_suffix(".checkpoint.npz")
@@ -78,7 +83,7 @@ def train_faces(job: FaceTraining) -> None:
     training, validation = _training_set(job, mined), _validation_set(held_out)
     log.info("%d crops to train on, %d of them faces", len(training), (training.truth["face"] == 1).sum())
     trained, history = train_verifier(
-        training, validation, job.settings, checkpoint, (EpochLog(job.output.with_suffix(".csv")),)
+        training, validation, job.settings, checkpoint, (EpochLog(job.output.with_suffix(".csv")),), start
     )
     network, photographs = _calibrated(trained, held_out, known)
     paths, others = split(list(known), job.held_out, job.settings.seed)

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from model.errors import TrainingError
-from model.layers import normalised_conv, with_normalisation, without_normalisation
+from model.layers import normalised_conv, without_normalisation
 
 STRIDES = (8, 16, 32)
 """Distances of the places of each raster, in pixels; an image's sides are multiples of the last."""
@@ -71,23 +70,6 @@ def inference_detector(trained: keras.Model, slope: float = 1.0, intercept: floa
         kernel, bias = score.get_weights()
         score.set_weights([kernel * slope, bias * slope + intercept])
     return network
-
-
-def check_detector(network: keras.Model) -> None:
-    """Raise TrainingError if a network is built otherwise than those of ``inference_detector``."""
-    theirs, ours = network.get_weights(), without_normalisation(detector_network()).get_weights()
-    if [weight.shape for weight in theirs] != [weight.shape for weight in ours]:
-        raise TrainingError("The model to start from is not one of this network's. Take the one that ships, or yours.")
-
-
-def start_from(network: keras.Model, shipped: keras.Model, windows: np.ndarray) -> None:
-    """Give a network that is to be trained the weights of one that ``inference_detector`` made.
-
-    What its batch normalisation has to undo is measured on ``windows`` (N, size, size, 1).
-    """
-    ours = without_normalisation(network)
-    ours.set_weights(shipped.get_weights())
-    with_normalisation(network, ours, windows)
 
 
 def _conv(x: keras.KerasTensor, width: int) -> keras.KerasTensor:

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from model.detector.loss import detector_loss
-from model.detector.network import detector_network, flattened, places, start_from
+from model.detector.network import detector_network, flattened, places
 from model.device import compute_reproducibly
+from model.layers import start_from
 from model.training.checkpoint import TrainingCheckpoint
 from model.training.loop import fit, one_cycle
 

@@ -1,17 +1,22 @@
 """Training the face verifier from labelled crops, and calibrating it on what it will be asked."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from model.bundle import ModelCard, load_network
 from model.data.crops import LabelledCrops
 from model.device import compute_reproducibly
-from model.training.batches import TrainingSet, TrainingSettings
+from model.layers import start_from
+from model.training.batches import TrainingSet, TrainingSettings, VariantBatches
 from model.training.loop import train
 from model.verifier.network import FACE_LABELS, verifier_network
 
 _AT_A_TIME = 4096
+_TO_MEASURE = 1024
+"""Crops by which batch normalisation is measured that has to be undone, where a training goes on."""
 
 
 def face_crops(crops: np.ndarray, faceness: np.ndarray) -> LabelledCrops:
@@ -51,12 +56,19 @@ def train_verifier(
     settings: TrainingSettings,
     checkpoint: Path,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    start: ModelCard | None = None,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
-    """Train the verifier; gives the network with its logits, and the history."""
+    """Train the verifier, from the weights of the shipped one ``start`` on if there is one.
+
+    Gives the network with its logits, and the history.
+    """
     compute_reproducibly()
     keras.utils.set_random_seed(settings.seed)
-    network = verifier_network()
-    history = train(network, [TrainingSet("faces", training, validation)], settings, checkpoint, callbacks)
+    network, sets = verifier_network(), [TrainingSet("faces", training, validation)]
+    if start is not None:
+        start_from(network, load_network(start), VariantBatches(sets, replace(settings, batch_size=_TO_MEASURE))[0][0])
+    sha256 = start.sha256 if start else None
+    history = train(network, sets, settings, checkpoint, callbacks, sha256)
     return network, history
 
 
