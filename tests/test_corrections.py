@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import astronaut
 from handmade_tables import outcome, photograph, write_tables
-from training_runs import here, train
+from training_runs import here
 from typer.testing import CliRunner
 
 from batch.detection.crop import crop_faces
@@ -196,7 +196,7 @@ def test_annotate_train_takes_corrections(annotations: Path, tmp_path: Path) -> 
         whole["annotations"] = [face | {"bbox": [7 * n, 5 * n, 40, 40], "category_id": 1 + n % 2} for n in range(12)]
 
     change(exported(annotations, "coco"), draw_more)
-    done = train("emotions", "coco.json", "-o", "mine.keras", "--preview", "preview.png", cwd=tmp_path)
+    done = here("train", "emotions", "coco.json", "-o", "mine.keras", "--preview", "preview.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "12 labelled faces in 1 photograph" in done.stderr and (tmp_path / "preview.png").exists()
     assert pd.read_parquet(tmp_path / "mine.coco.parquet")["label"].tolist() == ["joy", "anger"] * 6

@@ -10,7 +10,7 @@ import pytest
 from conftest import Run, astronaut
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import here, kill_when, known_photographs
+from training_runs import QUICKLY, here, kill_when, known_photographs, train_small_networks
 
 from batch.detection.boxes import iou
 from batch.detection.detect import build_detector
@@ -120,10 +120,13 @@ def test_annotate_finds_the_face(trained: Path, command: Run, tmp_path: Path) ->
     assert json.loads((tmp_path / "out" / "run.json").read_text())["identity"]["detector"]["name"] == "cnn"
 
 
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")
 def test_a_training_goes_on_from_a_model(trained: Path) -> None:
     """It is as good after a short epoch as what it began with, and has looked for the mistakes of that one."""
     boxes, more = trained / "photos" / "boxes.json", ("-o", "further.keras", "--learning-rate", 1e-5)
-    arguments = ("train", "detector", "photos", "--boxes", boxes, "--batch-size", 16, "--windows", 32, "--epochs", 1)
+    few = ("--window-size", 64, "--batch-size", 16, "--windows", 32, "--epochs", 1)
+    arguments = ("train", "detector", "photos", "--boxes", boxes, *few)
     done = here(*arguments, *more, "--start-from", "shipped", cwd=trained)
     assert done.returncode == 0, done.stderr
     assert "detector.keras mistakes for faces" in done.stderr
@@ -143,11 +146,12 @@ def test_missing_or_wrong_file(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("untraced")
 @pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")
-def test_resume_goes_on_after_the_last_epoch(tmp_path: Path) -> None:
+def test_resume_goes_on_after_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --resume and the same options only what is missing is trained; with others the command refuses."""
+    train_small_networks(monkeypatch)
     boxes = known_photographs(tmp_path / "photos")
     arguments = ("detector", "photos", "--boxes", boxes, "--window-size", 64, "--batch-size", 4, "--windows", 8)
-    kill_when(tmp_path / "detector.checkpoint.npz", *arguments, "--epochs", 2, cwd=tmp_path)
+    kill_when(tmp_path / "detector.checkpoint.npz", *arguments, "--epochs", 2, cwd=tmp_path, first=QUICKLY)
     assert not (tmp_path / "detector.keras").exists()
     refused = here("train", *arguments, "--epochs", 3, "--resume", cwd=tmp_path)
     assert refused.returncode == 5

@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 from drawn_faces import draw_crops, write_class_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import here, kill_when, linear_network
+from training_runs import QUICKLY, here, kill_when, train_small_networks
 
 from model.bundle import load_network, read_card
 from model.data.crops import hard_labelled, image_keys
 from model.data.split import hold_out, split_parts
-from model.emotions import training as emotions
 from model.inference import Classifier
 from model.training.augmentation import draw, paint
 
@@ -23,8 +22,8 @@ OPTIONS = ("--epochs", 3, "--batch-size", 16, "--progressive")
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train a network of a few numbers, for tests of what is done with it."""
-    monkeypatch.setattr(emotions, "training_network", linear_network)
+    """Train networks of a few numbers, for tests of what is done with them."""
+    train_small_networks(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +68,15 @@ def test_class_folders_to_a_model_and_its_figures(faces: Path, model: Path, tmp_
     assert "was trained on 57 of these 72 images" in everything.stderr
 
 
-def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, model: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("small", "untraced")
+@pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")
+def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path: Path) -> None:
     """Killed after its first epoch and resumed, a training gives the weights that an uninterrupted one gives."""
-    arguments = ("emotions", faces, "-o", tmp_path / "killed.keras", *OPTIONS)
-    kill_when(tmp_path / "killed.checkpoint.npz", *arguments, cwd=tmp_path)
+    model, options = tmp_path / "whole.keras", ("--epochs", 3, "--batch-size", 16)
+    whole = here("train", "emotions", faces, "-o", model, *options)
+    assert whole.returncode == 0, whole.stderr
+    arguments = ("emotions", faces, "-o", tmp_path / "killed.keras", *options)
+    kill_when(tmp_path / "killed.checkpoint.npz", *arguments, cwd=tmp_path, first=QUICKLY)
     assert not (tmp_path / "killed.keras").exists()
     resumed = here("train", *arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr

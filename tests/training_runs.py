@@ -14,17 +14,22 @@ from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import patch
 
 import keras
 import numpy as np
+import pytest
 from conftest import astronaut
 from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
 
+from jobs.training import detector
 from model import export
+from model.detector import network as detector_network
+from model.detector import training as detector_training
+from model.emotions import training as emotions
+from model.layers import normalised_conv
 
 
 def linear_network(labellings: Iterable[str], labels: int) -> keras.Model:
@@ -48,16 +53,30 @@ def known_photographs(root: Path, count: int = 5) -> Path:
     return root / "boxes.json"
 
 
-def started(*arguments: object, cwd: Path) -> dict[str, Any]:
-    """What to start annotate-train with, in a process of its own."""
-    start = "from jobs.train import app; app(prog_name='annotate-train')"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    return {"args": [sys.executable, "-c", start, *map(str, arguments)], "cwd": cwd, "env": environment}
+def small_detector(size: int | None = None) -> keras.Model:
+    """A detector of a few layers for each raster, to train in place of the large one."""
+    pixels = keras.Input((size, size, 1), name="pixels")
+    maps = []
+    for stride in detector_network.STRIDES:
+        x = normalised_conv(layers.Rescaling(1 / 64, -2)(pixels), 2, kernel=stride, strides=stride)
+        parts = [layers.Conv2D(1, 1, name=f"score_{stride}")(x), layers.Conv2D(4, 1, name=f"box_{stride}")(x)]
+        maps.append(layers.Concatenate(name=f"stride_{stride}")(parts))
+    return keras.Model(pixels, maps, name="detector")
 
 
-def train(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run annotate-train to its end in a process of its own."""
-    return subprocess.run(**started(*arguments, cwd=cwd), capture_output=True, text=True, timeout=300, check=False)
+def train_small_networks(patch: pytest.MonkeyPatch) -> None:
+    """Have the trainings train networks of a few numbers, for tests of what is done with them."""
+    patch.setattr(emotions, "training_network", linear_network)
+    for module in (detector_network, detector_training, detector):
+        patch.setattr(module, "detector_network", small_detector)
+
+
+def quickly() -> None:
+    """Train small networks, step by step: nothing is compiled."""
+    import tensorflow as tf
+
+    train_small_networks(pytest.MonkeyPatch())
+    tf.config.run_functions_eagerly(True)
 
 
 def _exported_here(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -96,11 +115,22 @@ def here(script: str, *arguments: object, cwd: Path | None = None) -> subprocess
     return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr + trace)
 
 
-def kill_when(file: Path, *arguments: object, cwd: Path) -> None:
-    """Start annotate-train and kill it as soon as the file is there."""
-    process = subprocess.Popen(**started(*arguments, cwd=cwd), stderr=subprocess.DEVNULL)
+def kill_when(file: Path, *arguments: object, cwd: Path, first: str = "pass") -> None:
+    """Start annotate-train, with some code before it, in a process of its own; kill it once the file is there."""
+    start = f"{first}; from jobs.train import app; app(prog_name='annotate-train')"
+    tests = Path(__file__).parent
+    process = subprocess.Popen(
+        [sys.executable, "-c", start, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"},
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 200
     while not file.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.wait()
+
+
+QUICKLY = "from training_runs import quickly; quickly()"
+"""``quickly`` in such a process."""
