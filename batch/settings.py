@@ -27,9 +27,9 @@ class DetectorSpec:
 
 
 DETECTORS = {
-    "cascade": DetectorSpec(0.62),
+    "cascade": DetectorSpec(0.5),
     "cnn": DetectorSpec(
-        0.6,
+        0.42,
         weight=3,
         origin="--detector cnn needs --detector-model with an ONNX file that annotate-train detector has written.",
     ),

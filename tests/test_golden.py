@@ -1,7 +1,7 @@
 """The rows are those that they have always been.
 
-``golden.csv`` has the faces of ``cascade`` as revision 5ffb6ef wrote them, whose networks ran on OpenCV's DNN and
-Keras; those of ``cnn``, and the emotions, as the networks tell them that shipped when the detector was last trained.
+``golden.csv`` has the faces and emotions as the networks tell them that shipped when the verifier was last trained; up
+to then those of ``cascade`` were what revision 5ffb6ef had written, whose networks ran on OpenCV's DNN and Keras.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """fsspec's file systems for the kinds of object store: each asks once, and takes no longer than it is given.
 
 Whoever asks decides what is tried again (``batch.roots.patience``); the clients' own retries would add up to minutes
-of silence, each in another way.
+of silence, each in another way. Google's alone cannot be told: it tries for half a minute.
 """
 
 import os

@@ -6,6 +6,7 @@ from keras import layers
 
 from model.glance.network import glance_network
 from model.layers import without_normalisation
+from model.training.log import EpochLog
 from model.training.loop import one_cycle
 
 _EPOCHS, _BATCH, _LEARNING_RATE, _WEIGHT_DECAY = 16, 512, 4e-3, 0.02
@@ -28,7 +29,8 @@ def train_glance(patches: np.ndarray, faceness: np.ndarray, seed: int) -> keras.
     likely = faceness >= _LIKELY
     count = int(likely.sum())
     weights = np.where(likely, _SHARE * (len(likely) - count) / max(1, count), 1).astype("float32")
-    trained.fit(patches[..., None], faceness[:, None], _BATCH, _EPOCHS, sample_weight=weights, verbose=0)
+    told = [EpochLog()]
+    trained.fit(patches[..., None], faceness[:, None], _BATCH, _EPOCHS, 0, told, sample_weight=weights)
     return without_normalisation(network)
 
 

@@ -28,13 +28,13 @@ log = logging.getLogger("annotate.train")
 
 
 class EpochLog(keras.callbacks.Callback):
-    """Log one line per epoch and write it to a CSV table.
+    """Log one line per epoch and, if one is named, write it to a CSV table.
 
     The table of a training that goes on keeps the epochs before; a row of the epoch that a kill cut off before it
     was saved is written anew.
     """
 
-    def __init__(self, csv: Path) -> None:
+    def __init__(self, csv: Path | None = None) -> None:
         super().__init__()
         self._csv = csv
         self._rows: list[dict[str, Any]] | None = None
@@ -43,7 +43,7 @@ class EpochLog(keras.callbacks.Callback):
         """Start the epoch's clock."""
         self._started = self._said = time.monotonic()
         if self._rows is None:
-            known = pd.read_csv(self._csv).to_dict("records") if epoch and self._csv.exists() else []
+            known = pd.read_csv(self._csv).to_dict("records") if epoch and self._csv and self._csv.exists() else []
             self._rows = known[:epoch]
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -60,7 +60,8 @@ class EpochLog(keras.callbacks.Callback):
         log.info("epoch %d/%d  %.0f s  %s", epoch + 1, self.params["epochs"], seconds, figures)
         rows.append({"epoch": epoch + 1, "seconds": round(seconds, 2), **(logs or {})})
         self._rows = rows
-        write_atomically(self._csv, lambda unfinished: pd.DataFrame(rows).to_csv(unfinished, index=False))
+        if self._csv:
+            write_atomically(self._csv, lambda unfinished: pd.DataFrame(rows).to_csv(unfinished, index=False))
 
 
 class TensorBoardPictures(keras.callbacks.Callback):

@@ -27,10 +27,10 @@ WAYS = {
     "cascade, fast": DetectorSettings(detect_size=480, glance=GLANCE_MODEL),
     "cascade, default": DetectorSettings(glance=GLANCE_MODEL),
     "cascade, every window": DetectorSettings(),
-    "cascade, thorough": DetectorSettings("cascade", 960, 0.75, glance=GLANCE_MODEL),
+    "cascade, thorough": DetectorSettings("cascade", 960, 0.6, glance=GLANCE_MODEL),
     "cnn, fast": DetectorSettings("cnn", 480, model=DETECTOR_MODEL),
     "cnn, default": DetectorSettings("cnn", model=DETECTOR_MODEL),
-    "cnn, thorough": DetectorSettings("cnn", 960, 0.75, model=DETECTOR_MODEL),
+    "cnn, thorough": DetectorSettings("cnn", 960, 0.6, model=DETECTOR_MODEL),
 }
 
 
