@@ -1,5 +1,6 @@
 """A proxy before a server of HTTP that breaks the connections that it is told to: what networks and stores do."""
 
+import re
 import socket
 import struct
 import threading
@@ -84,7 +85,11 @@ class FaultProxy:
         with socket.create_connection(self._server) as server:
             first, rest = head.split(b"\r\n", 1)
             server.sendall(first + b"\r\nConnection: close\r\n" + rest)
-            threading.Thread(target=_pass_on, args=(client, server), daemon=True).start()  # what is uploaded
+            uploaded = re.search(rb"(?i)\ncontent-length: *(\d+)", rest)
+            lacking = int(uploaded[1]) - len(rest.split(b"\r\n\r\n", 1)[1]) if uploaded else 0
+            while lacking > 0 and (piece := client.recv(PIECE)):
+                server.sendall(piece)
+                lacking -= len(piece)
             passed = 0
             while piece := server.recv(PIECE):
                 if kind == "reset" and passed + len(piece) > number:
@@ -95,12 +100,6 @@ class FaultProxy:
                 passed += len(piece)
                 if kind == "slow":
                     time.sleep(len(piece) / number)
-
-
-def _pass_on(client: socket.socket, server: socket.socket) -> None:
-    with suppress(OSError):
-        while piece := client.recv(PIECE):
-            server.sendall(piece)
 
 
 def _reset(client: socket.socket) -> None:
