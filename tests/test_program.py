@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import annotate_command, annotate_here, environment, noise, tables
+from conftest import OFTEN, annotate_command, annotate_here, environment, noise, tables
 
 from batch.errors import ClusterError, OutageError, RootError, WorkersError
 from jobs.errors import exit_codes
@@ -75,6 +75,7 @@ def test_signals_end_a_run_in_order(name: str, photographs: Path, tmp_path: Path
         noise(number, 300).save(photographs / f"more {number}.jpg")
     before = shared_memory()
     line = annotate_command(photographs, "-o", tmp_path / "out", "-j", 2, "--draw", tmp_path / "drawn")
+    line[2] = OFTEN + line[2]  # and so the first checkpoint comes long before the end
     heeded = signal.signal(getattr(signal, name), signal.SIG_DFL)  # the tests themselves may run under nohup
     run = subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True)
     signal.signal(getattr(signal, name), heeded)

@@ -23,8 +23,9 @@ from jobs.report_page.rows import link_of
 _SHOWN, _TRIED = 8, 32
 """Faces of a sheet, and how many are looked at to find so many different ones."""
 _SIDE, _AROUND, _QUALITY = 96, 1.3, 80
-_ALIKE, _GRAY, _SHIFT = 0.88, 32, 5
-"""Least correlation of two small gray pictures of one face, their side, and by how much one may be shifted."""
+_ALIKE, _GRAY, _SHIFT, _SIZES = 0.9, 32, 5, (20, 22, 24)
+"""Least correlation of two small gray pictures of one face, their side, by how much one may be shifted, and
+sides of its middle: boxes of one face differ a little from copy to copy."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,14 @@ def _different(faces: pd.DataFrame, seen: list[np.ndarray], page: Path) -> list[
 
 
 def _are_alike(gray: np.ndarray, other: np.ndarray) -> bool:
-    """Whether the one's middle is found in the other: boxes of one face differ a little from copy to copy."""
-    middle = np.ascontiguousarray(other[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT])
-    return float(cv2.matchTemplate(gray, middle, cv2.TM_CCOEFF_NORMED).max()) >= _ALIKE
+    """Whether the one's middle is found in the other, as large as it is, a little smaller or larger."""
+    for whole, part in ((gray, other), (other, gray)):
+        middle = part[_SHIFT:-_SHIFT, _SHIFT:-_SHIFT]
+        for side in _SIZES:
+            resized = cv2.resize(middle, (side, side))
+            if cv2.matchTemplate(whole, resized, cv2.TM_CCOEFF_NORMED).max() >= _ALIKE:
+                return True
+    return False
 
 
 def _picture(face: Any) -> Image.Image | None:
