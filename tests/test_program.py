@@ -147,8 +147,13 @@ _AS_SOMEBODY = (
     *("--inh-caps=+dac_override,+dac_read_search", "--ambient-caps=+dac_override,+dac_read_search"),
 )
 
+as_somebody = pytest.mark.skipif(
+    not shutil.which("setpriv") or subprocess.run([*_AS_SOMEBODY, "true"], check=False, capture_output=True).returncode,
+    reason="needs root with its capabilities, to start as somebody else",
+)
 
-@pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="needs root, to start as somebody else")
+
+@as_somebody
 @pytest.mark.parametrize("processes", [3, 4, 6, 8])
 def test_a_limit_on_processes_is_told(processes: int, photographs: Path, tmp_path: Path) -> None:
     """Where the system starts no more processes, or threads, a run ends with exit code 5 and the limit's name."""
@@ -159,7 +164,7 @@ def test_a_limit_on_processes_is_told(processes: int, photographs: Path, tmp_pat
     assert (run.returncode, "ulimit" in run.stderr, "Traceback" in run.stderr) == (5, True, False), run.stderr
 
 
-@pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="needs root, to start as somebody else")
+@as_somebody
 def test_an_image_that_nobody_can_watch_over_is_tried_again(photographs: Path) -> None:
     """Where no thread can be started that keeps its time, an image gets no row: the next try may go well."""
     program = """
