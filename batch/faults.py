@@ -36,7 +36,7 @@ _CONNECTION_ERRORS = {
 """What botocore, aiohttp, Azure's and Google's clients call a connection that failed; they have no base in common."""
 
 
-NO_THREAD = ("can't start new thread", "unable to start watchdog thread")
+NO_THREAD = "can't start new thread"
 """What Python's RuntimeError says where the system starts no more threads; it has no kind of its own for that."""
 
 
@@ -62,7 +62,7 @@ def _heals(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno in MAY_HEAL:
         return True
-    if isinstance(error, RuntimeError) and str(error) in NO_THREAD:
+    if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
         return True
     answer = http_answer(error)
     if answer is not None:

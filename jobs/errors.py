@@ -98,7 +98,7 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
 def _is_refusal(error: OSError | MemoryError | RuntimeError) -> bool:
     if isinstance(error, OSError):
         return error.errno in _REFUSED
-    return isinstance(error, MemoryError) or str(error) in NO_THREAD
+    return isinstance(error, MemoryError) or str(error) == NO_THREAD
 
 
 def _refusal(error: OSError | MemoryError | RuntimeError) -> str:

@@ -132,7 +132,7 @@ def emotions(
             weights,
             votes_share,
             device,
-            EMOTION_MODEL if start_from == Path("shipped") else start_from,
+            _or_shipped(start_from, EMOTION_MODEL),
             kept=keep,
             teachers=tuple(teacher or ()),
             cut=cut_face,
@@ -192,7 +192,7 @@ def face_verifier(
                 settings,
                 jobs=jobs,
                 resume=resume,
-                start_from=FACE_MODEL if start_from == Path("shipped") else start_from,
+                start_from=_or_shipped(start_from, FACE_MODEL),
             )
         )
 
@@ -256,9 +256,13 @@ def detector(
                 mixed_precision=mixed_precision,
                 device=device,
                 resume=resume,
-                start_from=DETECTOR_MODEL.with_suffix(".keras") if start_from == Path("shipped") else start_from,
+                start_from=_or_shipped(start_from, DETECTOR_MODEL.with_suffix(".keras")),
             )
         )
+
+
+def _or_shipped(start_from: Path | None, shipped: Path) -> Path | None:
+    return shipped if start_from == Path("shipped") else start_from
 
 
 def _bars() -> tuple[object, ...]:

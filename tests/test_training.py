@@ -72,10 +72,10 @@ def test_class_folders_to_a_model_and_its_figures(faces: Path, model: Path, tmp_
 @pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")
 def test_a_killed_training_goes_on_as_if_nothing_had_been(faces: Path, tmp_path: Path) -> None:
     """Killed after its first epoch and resumed, a training gives the weights that an uninterrupted one gives."""
-    model, options = tmp_path / "whole.keras", ("--epochs", 3, "--batch-size", 16)
-    whole = here("train", "emotions", faces, "-o", model, *options)
+    model = tmp_path / "whole.keras"
+    whole = here("train", "emotions", faces, "-o", model, *OPTIONS)
     assert whole.returncode == 0, whole.stderr
-    arguments = ("emotions", faces, "-o", tmp_path / "killed.keras", *options)
+    arguments = ("emotions", faces, "-o", tmp_path / "killed.keras", *OPTIONS)
     kill_when(tmp_path / "killed.checkpoint.npz", *arguments, cwd=tmp_path, first=QUICKLY)
     assert not (tmp_path / "killed.keras").exists()
     resumed = here("train", *arguments, "--resume")

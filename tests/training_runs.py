@@ -29,13 +29,21 @@ from model import export
 from model.detector import network as detector_network
 from model.detector import training as detector_training
 from model.emotions import training as emotions
-from model.layers import normalised_conv
+from model.layers import SHRINK, Shrink, normalised_conv
 
 
 def linear_network(labellings: Iterable[str], labels: int) -> keras.Model:
     """A linear network of 36 inputs to train in place of the large one."""
     pixels = keras.Input((48, 48, 1))
     features = layers.Rescaling(1 / 64, -2)(layers.Flatten()(layers.AveragePooling2D(8)(pixels)))
+    return keras.Model(pixels, {name: layers.Dense(labels, name=name)(features) for name in labellings})
+
+
+def small_network(labellings: Iterable[str], labels: int) -> keras.Model:
+    """A network of a few numbers, on crops that may grow, with what a batch leaves behind."""
+    pixels = keras.Input((48, 48, 1))
+    x = normalised_conv(Shrink(name=SHRINK)(layers.Rescaling(1 / 64, -2)(pixels)), 4, kernel=8, strides=8)
+    features = layers.GlobalAveragePooling2D()(x)
     return keras.Model(pixels, {name: layers.Dense(labels, name=name)(features) for name in labellings})
 
 
@@ -66,7 +74,7 @@ def small_detector(size: int | None = None) -> keras.Model:
 
 def train_small_networks(patch: pytest.MonkeyPatch) -> None:
     """Have the trainings train networks of a few numbers, for tests of what is done with them."""
-    patch.setattr(emotions, "training_network", linear_network)
+    patch.setattr(emotions, "training_network", small_network)
     for module in (detector_network, detector_training, detector):
         patch.setattr(module, "detector_network", small_detector)
 

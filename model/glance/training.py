@@ -29,8 +29,15 @@ def train_glance(patches: np.ndarray, faceness: np.ndarray, seed: int) -> keras.
     likely = faceness >= _LIKELY
     count = int(likely.sum())
     weights = np.where(likely, _SHARE * (len(likely) - count) / max(1, count), 1).astype("float32")
-    told = [EpochLog()]
-    trained.fit(patches[..., None], faceness[:, None], _BATCH, _EPOCHS, 0, told, sample_weight=weights)
+    trained.fit(
+        patches[..., None],
+        faceness[:, None],
+        _BATCH,
+        _EPOCHS,
+        sample_weight=weights,
+        verbose=0,
+        callbacks=[EpochLog()],
+    )
     return without_normalisation(network)
 
 
