@@ -393,12 +393,12 @@ def test_names_are_utf_8_if_they_are_so(tmp_path: Path) -> None:
     assert [opened.read(path) for path in ("üöß.jpg", "ü.jpg", "é.jpg")] == [b"1", b"2", b"3"]
 
 
-def pack_raw(archive: Path, names: dict[bytes, bytes], extra: bytes = b"") -> Path:
-    """A zip of these names as they are, which do not say how they are spelled."""
+def pack_raw(archive: Path, names: dict[bytes, bytes], extra: bytes = b"", flags: int = 0) -> Path:
+    """A zip of these names as they are, which do not say how they are spelled unless ``flags`` do."""
     members, contents = b"", b""
     for name, content in names.items():
         sizes = zlib.crc32(content), len(content), len(content), len(name), len(extra)
-        facts = struct.pack("<HHHHHIIIHH", 20, 0, zipfile.ZIP_STORED, 0x38E5, 0x58A6, *sizes)
+        facts = struct.pack("<HHHHHIIIHH", 20, flags, zipfile.ZIP_STORED, 0x38E5, 0x58A6, *sizes)
         contents += b"PK\1\2" + bytes(2) + facts + struct.pack("<HHHII", 0, 0, 0, 0, len(members)) + name + extra
         members += b"PK\3\4" + facts + name + extra + content
     end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(names), len(names), len(contents), len(members), 0)
@@ -418,6 +418,15 @@ def test_names_in_another_encoding(encoding: str, name: str, tmp_path: Path) -> 
     assert [image_source(one.key, one[1:]).open("rb").read() for one in found.values()]
     for one in found.values():  # whoever reads knows nothing of the encoding
         assert len(image_source(one.key, one[1:]).open("rb").read()) == one.size_bytes
+
+
+def test_a_name_that_is_not_the_utf_8_that_it_says(tmp_path: Path) -> None:
+    """Which of the names is wrong is told, and a way out; the archive is not called damaged."""
+    says_utf_8 = 0x800
+    archive = pack_raw(tmp_path / "a.zip", {b"a.jpg": b"1", b"\x81.jpg": b"2"}, flags=says_utf_8)
+    with pytest.raises(RootError, match=r"says that it is UTF-8 and is not \(b'\\x81.jpg'\)\. Unpack it") as raised:
+        open_root(archive).images(WalkSettings())
+    assert "damaged" not in str(raised.value)
 
 
 odd_names = st.lists(st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name), max_size=5)

@@ -211,6 +211,37 @@ def test_workers_are_waited_for(cluster: Cluster, tmp_path: Path) -> None:
     assert_same_tables(tmp_path / "local", tmp_path / "out")
 
 
+def test_frozen_workers(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If none answers, the run ends in time; one of two is told of, and what it was given is done once it wakes."""
+    monkeypatch.setattr("batch.workers.cluster_watch._SILENT", 2.0)
+    root = many_photos(tmp_path / "photos", 25)
+    cluster.add(2, "--nthreads", "1")
+    workers = list(cluster.client.run(os.getpid).values())
+
+    def wake_the_second() -> None:
+        while "1 of the workers" not in caplog.text:
+            time.sleep(0.1)
+        os.kill(workers[1], signal.SIGCONT)
+
+    waking = threading.Thread(target=wake_the_second, daemon=True)
+    try:
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        with pytest.raises(ClusterError, match=r"none of its workers answers.*--cluster-timeout 3.*next run goes on"):
+            annotate_here(root, tmp_path / "out", cluster=cluster.address, cluster_timeout=3)
+        os.kill(workers[0], signal.SIGCONT)
+        waking.start()
+        annotate_here(root, tmp_path / "out", cluster=cluster.address)
+        assert "do not answer; what they have been given waits" in caplog.text
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+    annotate_here(root, tmp_path / "local", jobs=2)
+    assert_same_tables(tmp_path / "local", tmp_path / "out")
+
+
 def test_what_dask_gives_up_is_tried_again(command: Run, tmp_path: Path) -> None:
     """Images whose workers have been killed too often for Dask are not to blame: they wait for a moment."""
     root = many_photos(tmp_path / "photos", 12)

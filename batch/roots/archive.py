@@ -111,6 +111,11 @@ class Archive(InOnePiece):
                 return _opened(self.path, version)
         except RootError:
             raise
+        except UnicodeDecodeError as error:
+            raise RootError(
+                f"Cannot read the archive {self.path}: a name in it says that it is UTF-8 and is not "
+                f"({error.object!r:.100}). Unpack it, and name the folder, or pack it anew."
+            ) from error
         except Exception as error:  # whatever zipfile, tarfile and zlib make of foreign and damaged bytes
             raise RootError(
                 f"Cannot read the archive {self.path}: {error}. Is it damaged, or not copied to its end yet?"

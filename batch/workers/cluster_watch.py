@@ -19,6 +19,10 @@ _PAUSE, _ANSWER = 1.0, 10.0
 _MOMENT, _EVERY = 3.0, 25.0
 """Seconds after which trouble is told, as nannies start killed workers again, and between two lines of it."""
 
+_SILENT = 15.0
+"""Seconds without a heartbeat, which comes every second or two, after which a worker is taken for frozen. Dask itself
+waits for minutes, ``distributed.scheduler.worker-ttl``, before it gives its work to others."""
+
 
 class Watch:
     """Looks at the scheduler every second; ``workers`` is how many images its workers take at a time."""
@@ -31,6 +35,8 @@ class Watch:
         self._well_at = time.monotonic()
         self._said_at: float | None = None
         self._error: ClusterError | None = None
+        self._heard: dict[str, tuple[float, float]] = {}  # each worker's last heartbeat, and when it was news
+        self._frozen = 0
         self.workers = 0
 
     def __enter__(self) -> "Watch":
@@ -75,9 +81,15 @@ class Watch:
         trouble = "its scheduler is gone" if lost else self._trouble()
         now = time.monotonic()
         if trouble is None:
-            if self._said_at is not None:
+            self._well_at = now
+            if self._frozen:
+                self._say(
+                    f"{self._frozen} of the workers of the cluster at {self._address} do not answer; what they have "
+                    "been given waits until they do, or until Dask gives it to others"
+                )
+            elif self._said_at is not None:
+                self._said_at = None
                 log.warning("the cluster at %s is at work again, with %d workers", self._address, self.workers)
-            self._well_at, self._said_at = now, None
             return
         waited = now - self._well_at
         if lost and waited >= _MOMENT:
@@ -87,17 +99,34 @@ class Watch:
                 f"The cluster at {self._address} cannot work: {trouble}, for {waited:.0f} s by now (--cluster-timeout "
                 f"{self._patience:g}). What is done is kept, and the next run goes on from there."
             )
-        if waited >= _MOMENT and (self._said_at is None or now - self._said_at >= _EVERY):
-            self._said_at = now
-            log.warning(
-                "the cluster at %s cannot work: %s; waiting for up to %g s (--cluster-timeout), %.0f of them over",
-                *(self._address, trouble, self._patience, waited),
+        if waited >= _MOMENT:
+            self._say(
+                f"the cluster at {self._address} cannot work: {trouble}; waiting for up to {self._patience:g} s "
+                f"(--cluster-timeout), {waited:.0f} of them over"
             )
 
+    def _say(self, what: str) -> None:
+        """Say it, unless something has been said a moment ago."""
+        now = time.monotonic()
+        if self._said_at is None or now - self._said_at >= _EVERY:
+            self._said_at = now
+            log.warning("%s", what)
+
     def _trouble(self) -> str | None:
+        """Why nothing can be done; counts the workers, and those that are frozen, on the way."""
         client = self._client
         try:
-            self.workers = sum(client.sync(client.scheduler.ncores, callback_timeout=_ANSWER).values())
+            workers = client.sync(client.scheduler.identity, callback_timeout=_ANSWER)["workers"]
         except (OSError, AttributeError):  # the client has none while it is closed
             return "its scheduler does not answer"
-        return None if self.workers else f"it has no workers. Start some: dask worker {self._address}"
+        now, known = time.monotonic(), self._heard
+        beats = {name: worker["last_seen"] for name, worker in workers.items()}  # by the scheduler's clock
+        self._heard = {
+            name: known[name] if name in known and known[name][0] == beat else (beat, now)
+            for name, beat in beats.items()
+        }
+        self._frozen = sum(now - since > _SILENT for _, since in self._heard.values())
+        self.workers = sum(worker["nthreads"] for worker in workers.values())
+        if not workers:
+            return f"it has no workers. Start some: dask worker {self._address}"
+        return "none of its workers answers" if self._frozen == len(workers) else None
