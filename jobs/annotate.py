@@ -17,6 +17,7 @@ from jobs.annotation.run_report import RunReport
 from jobs.annotation.settings import AnnotationSettings
 from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
+from jobs.hanging_disks import ended_by_a_hanging_disk
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.notebook import annotate
 from jobs.option_values import UsageError
@@ -41,7 +42,7 @@ _MOVED_HELP = "The root OLD of before is NEW now: its rows follow, nothing is an
 _JOBS_HELP = "Worker processes.  [default: one per core]"
 _SIZE_HELP = "Long side of the image that the detector sees."
 _TIMEOUT_HELP = "Give up an image after this time."
-_STORE_HELP = "Wait so long for a bucket that does not answer, and then stop."
+_STORE_HELP = "Wait so long for a bucket, or a disk, that does not answer, and then stop."
 _CLUSTER_HELP = "Wait so long for a cluster without workers, and then stop."
 _THRESHOLD_HELP = (
     "Least probability that a box holds a face.  [default: the detector's own for 95 % precision: "
@@ -186,7 +187,12 @@ def command(
     except UsageError as error:
         raise typer.BadParameter(error.message, param_hint=error.option) from error
     report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
-    with exit_codes(), report, annotation_job(settings, report, dry_run) as job:
+    with (
+        exit_codes(),
+        ended_by_a_hanging_disk(store_timeout),
+        report,
+        annotation_job(settings, report, dry_run) as job,
+    ):
         if dry_run:
             job.preview()
             return

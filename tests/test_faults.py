@@ -4,19 +4,21 @@ import errno
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import annotate_here, astronaut, noise
+from conftest import annotate_command, annotate_here, astronaut, environment, noise, tables
 
 from batch.errors import UnreadError
 from batch.faults import MAY_HEAL, may_heal
 from batch.images import decode
 from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Setback, Status
 from batch.plan import Plan
-from batch.roots.walk import WalkSettings
+from batch.roots.waiting_for_disks import silent_for
+from batch.roots.walk import Walk, WalkSettings
 from batch.settings import WorkerSettings
 from batch.workers import patience
 from batch.workers.patience import Patience
@@ -258,3 +260,39 @@ def test_what_had_vanished_or_was_denied_is_tried_again_once_it_can_be_opened(
     assert annotate_here(photos, tmp_path / "out").images == 1
     rows = pd.read_parquet(tmp_path / "out" / "images.parquet").set_index("path")["status"]
     assert (rows["link.png"], rows["astronaut.jpg"]) == ("no_face", "ok")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the disk hang, and is not here")
+def test_a_disk_that_hangs_while_it_is_listed_ends_the_run(photos: Path, tmp_path: Path) -> None:
+    """With exit code 5, soon after --store-timeout and not when the system comes back; the next run is whole."""
+    hangs = f"inject=getdents64:delay_enter={20_000_000}"
+    strace = ["strace", "-f", "-o", tmp_path / "trace", "-P", photos / "deep", "-e", "trace=getdents64", "-e", hangs]
+    command = annotate_command(photos, "-o", tmp_path / "out", "-j", "1", "--store-timeout", "10")
+    since = time.monotonic()
+    process = subprocess.Popen([*strace, *command], stderr=subprocess.PIPE, text=True, env=environment())
+    assert process.stderr
+    said = process.stderr.readline()
+    assert 10 < time.monotonic() - since < 20
+    assert "does not answer, for 10 s by now (--store-timeout), when it is asked about" in said
+    assert str(photos / "deep") in said
+    assert process.wait() == 5
+    process.stderr.close()
+    annotate_here(photos, tmp_path / "out")
+    assert len(tables(tmp_path / "out")[0]) == 4
+
+
+def test_whoever_asks_a_disk_about_a_file_is_known(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked about is told while there is no answer, and not once there is one."""
+    told, stat = [], os.stat
+
+    def noted(place: str, **options: object) -> os.stat_result:
+        told.append((str(place), silent_for(-1), silent_for(1)))
+        return stat(place, **options)
+
+    monkeypatch.setattr("batch.roots.walk.os.stat", noted)
+    assert len([*Walk(photos, WalkSettings())]) == 4
+    monkeypatch.undo()
+    images = [row for row in told if Path(row[0]).suffix]
+    assert len(images) == 4
+    assert all(asked == place and hung is None for place, asked, hung in images)
+    assert silent_for(-1) is None

@@ -6,6 +6,7 @@ from batch.errors import RootError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.roots.root import ImageSource, Listing, Version
+from batch.roots.waiting_for_disks import answered, ask
 from batch.roots.walk import Walk, WalkSettings
 
 
@@ -98,6 +99,7 @@ class Folder:
         return (self.path / landmark).exists()
 
     def _first_entry(self) -> str | None:
+        ask(str(self.path))
         try:
             entry = next(self.path.iterdir(), None)
         except FileNotFoundError:
@@ -109,4 +111,6 @@ class Folder:
             ) from None
         except OSError as error:
             raise RootError(f"Cannot list the root {self.path}: {error.strerror}.") from error
+        finally:
+            answered()
         return None if entry is None else entry.name

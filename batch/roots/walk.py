@@ -12,6 +12,7 @@ from batch.errors import RootError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text, to_text
 from batch.outcome import ImageFile, Key
+from batch.roots.waiting_for_disks import answered, ask
 
 CODE_PAGE = "cp437"
 """The encoding of names in zips that do not say theirs, by the format's specification (APPNOTE.TXT, appendix D)."""
@@ -122,8 +123,10 @@ class Walk:
 
         Of a folder of a million, nothing but the names is held.
         """
+        place = self._start + from_text(folder)
+        ask(place)
         try:
-            with os.scandir(self._start + from_text(folder)) as listing:
+            with os.scandir(place) as listing:
                 names = [
                     to_text(entry.name) + ("/" if self._is_folder(entry) else "")
                     for entry in listing
@@ -134,6 +137,8 @@ class Walk:
                 raise RootError(f"Cannot list the root {self.root}: {error.strerror}.") from error
             self.unlistable[folder] = error.strerror or str(error)
             names = []
+        finally:
+            answered()
         names.sort()
         return map(folder.__add__, names)
 
@@ -147,10 +152,13 @@ class Walk:
         if not (self._takes_all or self.settings.wants(path)):
             return None
         file, named_image = self._start + from_text(path), has_image_suffix(path)
+        ask(file)
         try:
             status = os.stat(file)
         except OSError:  # a link that leads nowhere, or a file that has just vanished
             return ImageFile(Key(self._name, path), 0, 0) if named_image else None
+        finally:
+            answered()
         if not stat.S_ISREG(status.st_mode) or not (named_image or holds_image(file)):
             return None
         return ImageFile(Key(self._name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
