@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import astronaut
-from training_runs import here, kill_when, known_photographs
+from training_runs import QUICKLY, here, kill_when, known_photographs, train_small_networks
 
 from batch.detection.detectors.cascade import Cascade
 from model.bundle import EMOTION_MODEL, load_network, read_card
@@ -44,16 +44,23 @@ def test_training_leaves_a_model_and_its_pictures(trained: Path) -> None:
     assert (card.onnx, facts["onnx"]["largest_difference"] < 1e-4) == (trained / "faces.onnx", True)
 
 
-def test_a_killed_training_goes_on(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")
+def test_a_killed_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after its first epoch and resumed, a training proposes nothing anew and ends as if never killed."""
-    known_photographs(tmp_path / "photos", 12)
-    kill_when(tmp_path / "faces.checkpoint.npz", *ARGUMENTS, cwd=tmp_path)
-    assert not (tmp_path / "faces.keras").exists()
-    resumed = here("train", *ARGUMENTS, "--resume", cwd=tmp_path)
+    train_small_networks(monkeypatch)
+    boxes = known_photographs(tmp_path / "photos", 5)
+    arguments = ("faces", "photos", "--boxes", boxes, "--epochs", 2, "--batch-size", 32)
+    whole = here("train", *arguments, "-o", "whole.keras", cwd=tmp_path)
+    assert (whole.returncode, "proposing" in whole.stderr) == (0, True), whole.stderr
+    arguments = (*arguments, "-o", "killed.keras")
+    kill_when(tmp_path / "killed.checkpoint.npz", *arguments, cwd=tmp_path, first=QUICKLY)
+    assert not (tmp_path / "killed.keras").exists()
+    resumed = here("train", *arguments, "--resume", cwd=tmp_path)
     assert (resumed.returncode, "proposing" in resumed.stderr) == (0, False), resumed.stderr
     crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype("float32")
     one, other = (
-        load_network(read_card(folder / "faces.keras")).predict_on_batch(crops) for folder in (trained, tmp_path)
+        load_network(read_card(tmp_path / file)).predict_on_batch(crops) for file in ("whole.keras", "killed.keras")
     )
     assert one == pytest.approx(other, abs=1e-5)
 

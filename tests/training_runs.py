@@ -24,12 +24,13 @@ from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
 
-from jobs.training import detector
+from jobs.training import detector, faces
 from model import export
 from model.detector import network as detector_network
 from model.detector import training as detector_training
 from model.emotions import training as emotions
 from model.layers import SHRINK, Shrink, normalised_conv
+from model.verifier import training as verifier
 
 
 def linear_network(labellings: Iterable[str], labels: int) -> keras.Model:
@@ -75,6 +76,8 @@ def small_detector(size: int | None = None) -> keras.Model:
 def train_small_networks(patch: pytest.MonkeyPatch) -> None:
     """Have the trainings train networks of a few numbers, for tests of what is done with them."""
     patch.setattr(emotions, "training_network", small_network)
+    for module in (faces, verifier):
+        patch.setattr(module, "verifier_network", lambda: small_network(["face"], 2))
     for module in (detector_network, detector_training, detector):
         patch.setattr(module, "detector_network", small_detector)
 
