@@ -51,17 +51,27 @@ def test_a_damaged_image_is_damaged_where_there_is_memory(tmp_path: Path) -> Non
     assert raised.value.status is Status.UNREADABLE
 
 
-def test_deep_levels_take_little_memory(tmp_path: Path) -> None:
-    """A floating-point TIFF of 64 megapixels in a few bytes takes some bytes a pixel, and not thirty."""
-    file = tmp_path / "float.tif"
-    Image.new("F", (8000, 8000), 0.5).save(file, compression="tiff_adobe_deflate")
-    code = (
-        "import resource, sys; from pathlib import Path; from batch.images.decode import read_photograph\n"
-        "def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "before = most(); read_photograph(Path(sys.argv[1]), 10**9, 100); print((most() - before) * 1024 / 64e6)"
-    )
-    said = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True).stdout
-    assert float(said) < 9
+_MOST_BYTES_A_PIXEL = """
+import sys
+from pathlib import Path
+from batch.images.decode import read_photograph
+
+def most():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+
+before, read = most(), read_photograph(Path(sys.argv[1]), 10**9, 100)
+print((most() - before) / read.gray.size)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells how much memory was taken")
+@pytest.mark.parametrize(("mode", "name"), [("F", "a.tif"), ("RGBA", "a.png"), ("LA", "a.png")])
+def test_images_take_little_memory(mode: str, name: str, tmp_path: Path) -> None:
+    """An image of 36 megapixels, which may be a few bytes, takes some bytes a pixel, and not sixteen or thirty."""
+    packed = {"compression": "tiff_adobe_deflate"} if name == "a.tif" else {}
+    Image.new(mode, (6000, 6000)).save(tmp_path / name, **packed)
+    line = [sys.executable, "-c", _MOST_BYTES_A_PIXEL, str(tmp_path / name)]
+    assert 4 < float(subprocess.run(line, capture_output=True, text=True, check=True).stdout) < 11
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32, np.uint16])
@@ -71,6 +81,24 @@ def test_levels_are_scaled_alike_in_one_piece_and_in_many(kind: type, monkeypatc
     whole = levels.eight_bits(image)
     monkeypatch.setattr(levels, "_AT_ONCE", 30)
     np.testing.assert_array_equal(levels.eight_bits(image), whole)
+    assert whole.max() > 150
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "CMYK"])
+def test_transparency_and_colour_are_the_same_in_one_piece_and_in_many(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many rows are turned to gray at a time changes nothing."""
+    file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 11, 3), np.uint8))
+    image = colours.convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(colours.getchannel(0))
+    image.save(file, **({"transparency": 3} if mode == "P" else {}))
+    whole = read_photograph(file, 10**9, 100).gray
+    monkeypatch.setattr(levels, "_AT_ONCE", 30)
+    np.testing.assert_array_equal(read_photograph(file, 10**9, 100).gray, whole)
+    assert whole.shape == (37, 11)
     assert whole.max() > 150
 
 

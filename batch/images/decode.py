@@ -14,7 +14,7 @@ from batch.errors import RootError
 from batch.faults import TransientError, may_heal
 from batch.images.exif import orientation_and_moment
 from batch.images.formats import RAW_SUFFIXES
-from batch.images.levels import eight_bits
+from batch.images.levels import eight_bits, strips
 from batch.images.limits import check_memory, check_metadata
 from batch.images.raw import READS_RAW, open_raw
 from batch.outcome import VANISHED, ImageError, Status
@@ -217,7 +217,10 @@ def _gray(image: Image.Image) -> np.ndarray:
         return eight_bits(image)
     if image.mode == "LAB":
         return np.asarray(image.getchannel(0))
-    return np.asarray(_flat(image).convert("L"))
+    gray = np.empty((image.height, image.width), np.uint8)
+    for rows, strip in strips(image):
+        gray[rows] = np.asarray(_flat(strip).convert("L"))
+    return gray
 
 
 def _flat(image: Image.Image) -> Image.Image:
