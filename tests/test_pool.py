@@ -22,7 +22,7 @@ from PIL import Image
 from batch.errors import WorkersError
 from batch.outcome import FAILED, ImageFile, Key, Outcome, Setback, Status
 from batch.settings import DetectorSettings, WorkerSettings
-from batch.workers import pool, stalled
+from batch.workers import pool, stalled, worker_process
 from batch.workers.pool import annotate_images, believed
 from batch.workers.worker import time_limit
 from batch.workers.worker_process import Work
@@ -142,6 +142,42 @@ def endless_jpeg(file: Path) -> None:
     """A JPEG's header and then 50 GB of zeros, which take no room."""
     os.truncate(file, 20)
     os.truncate(file, 50 * 10**9)
+
+
+def freeze_once(chunk: list[ImageFile], _settings: WorkerSettings) -> Iterator[Outcome]:
+    """Stand in for a process that the system, or a person, stops as it is at work on an image."""
+    for found in chunk:
+        marker = Path(found.key.root, f"{found.key.path}.frozen")
+        if found.size_bytes in (5, 17) and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        yield Outcome(found, Status.NO_FACE)
+
+
+def test_a_frozen_worker_costs_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up in bounded time, and its image is done by another."""
+    monkeypatch.setattr(worker_process, "_SILENT", 1.0)
+    found = [ImageFile(Key(str(tmp_path), f"{number:02d}.jpg"), number, 1) for number in range(30)]
+    since = time.monotonic()
+    outcomes = list(annotate_images(found, WorkerSettings(image_timeout=1), 2, freeze_once))
+    assert [(outcome.found, outcome.status) for outcome in outcomes] == [(one, Status.NO_FACE) for one in found]
+    assert len(list(tmp_path.glob("*.frozen"))) == 2
+    assert time.monotonic() - since < 60
+
+
+def long_work(chunk: list[ImageFile], _settings: WorkerSettings) -> Iterator[Outcome]:
+    """Stand in for the preparation of an archive, which takes as long as it takes, and for an image."""
+    time.sleep(4 * len(chunk))
+    for found in chunk:
+        yield Outcome(found, Status.NO_FACE)
+
+
+def test_a_process_that_is_at_work_is_not_taken_for_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes until something is done: it says now and then that it is at work."""
+    monkeypatch.setattr(worker_process, "_SILENT", 6.0)
+    process = worker_process.WorkerProcess(long_work, WorkerSettings(image_timeout=0.5))
+    assert len(list(process.results(images(3)))) == 3  # after 12 seconds
+    process.end()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

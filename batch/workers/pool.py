@@ -135,10 +135,11 @@ class Crew:
         """What becomes of an image under whose hands a process died, in fresh ones that have nothing else to do."""
         deaths = strays = 0
         while deaths < (_ALONE if death.by_decoder else _ALONE_IF_KILLED):
-            if death.was_late(self._settings.image_timeout):
-                limit = f"--image-timeout {self._settings.image_timeout:g} seconds"
-                if disk_hangs(found):
-                    return Setback(found, f"its disk does not answer; reading it took longer than {limit}")
+            late = death.was_late(self._settings.image_timeout)
+            limit = f"--image-timeout {self._settings.image_timeout:g} seconds"
+            if (late or death.frozen) and disk_hangs(found):
+                return Setback(found, f"its disk does not answer; reading it took longer than {limit}")
+            if late:
                 return Outcome(found, Status.CRASHED, f"reading it took longer than {limit}")
             if not death.by_decoder:
                 self._closed.wait(deaths)  # whoever kills processes may be done in a moment

@@ -7,7 +7,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from multiprocessing.connection import Connection
 
 from batch.outcome import ImageFile, Result, Waiting
@@ -26,18 +28,25 @@ _FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUI
 _TO_START, _TO_END = 300.0, 1.0
 """Seconds that a process has until it is ready, and to end."""
 
+_BEAT, _EVERY = "beat", 5.0
+"""What a process says every so many seconds while it is at work, if its decoders let it."""
+_SILENT = 30.0
+"""Seconds beyond those of an image after which a process that says nothing is frozen: it would have ended itself."""
+
 _starting = threading.Lock()
 """Processes are started and waited for one after the other: multiprocessing's own books are not for several threads."""
 
 
 class WorkerDied(Exception):
-    """A worker process has ended before its work was done; ``seconds`` ago it gave its last result."""
+    """A worker process has ended before its work was done; ``seconds`` ago it gave its last result.
 
-    def __init__(self, exit_code: int | None, seconds: float) -> None:
-        super().__init__(
-            f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
-        )
-        self.exit_code, self.seconds = exit_code, seconds
+    ``frozen``: it was ended, or given up, as it said nothing any more, not even that.
+    """
+
+    def __init__(self, exit_code: int | None, seconds: float, frozen: bool = False) -> None:
+        ended = f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
+        super().__init__("frozen" if frozen else ended)
+        self.exit_code, self.seconds, self.frozen = exit_code, seconds, frozen
 
     def was_late(self, image_timeout: float) -> bool:
         """Whether it gave up its image, as that took too long."""
@@ -70,15 +79,18 @@ class WorkerProcess:
                 raise error.__context__ or error from None
             finally:
                 theirs.close()
+        self._silent = inf
         for _ in self.results([], _TO_START):
             pass
+        self._silent = settings.image_timeout + _SILENT
 
-    def results(self, chunk: list[ImageFile], patience: float | None = None) -> Generator[Result, None, None]:
+    def results(self, chunk: list[ImageFile], most: float = inf) -> Generator[Result, None, None]:
         """What becomes of each image, in order, as it comes; raises WorkerDied, or what the work raises."""
         since = time.monotonic()
+        until = since + most
         try:
             self._connection.send(chunk)
-            while (result := self._received(patience)) is not None:
+            while (result := self._received(until)) is not None:
                 if isinstance(result, _Raised):
                     break
                 since = time.monotonic()
@@ -87,7 +99,7 @@ class WorkerProcess:
                 else:
                     yield result
         except (EOFError, OSError) as error:
-            raise WorkerDied(self.end(), time.monotonic() - since) from error
+            raise WorkerDied(self.end(), time.monotonic() - since, isinstance(error, TimeoutError)) from error
         if isinstance(result, _Raised):
             raise result.error
 
@@ -106,10 +118,13 @@ class WorkerProcess:
             if self._process.exitcode is None and self._process.pid:
                 os.kill(self._process.pid, signal.SIGKILL)
 
-    def _received(self, patience: float | None) -> "Result | Waiting | _Raised | None":
-        if not self._connection.poll(patience):
-            self.kill()
-        return self._connection.recv()  # type: ignore[no-any-return]
+    def _received(self, until: float) -> "Result | Waiting | _Raised | None":
+        """What it says next, but for beats; raises TimeoutError if it is silent for too long, or not done in time."""
+        while self._connection.poll(min(self._silent, max(0.0, until - time.monotonic()))):
+            said = self._connection.recv()
+            if said != _BEAT:
+                return said  # type: ignore[no-any-return]
+        raise TimeoutError
 
 
 @dataclass(frozen=True)
@@ -124,29 +139,43 @@ def _serve(connection: Connection, work: Work, settings: WorkerSettings) -> None
     for name in ("SIGINT", "SIGHUP", "SIGQUIT"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    _die_with_the_driver()
+    at_work, speaking = threading.Event(), threading.Lock()
+
+    def say_to_driver(what: object) -> None:
+        with speaking:
+            connection.send(what)
+
+    _tie_to_the_driver(lambda: say_to_driver(_BEAT) if at_work.is_set() else None)
     while True:
         try:
             chunk = connection.recv()
         except EOFError:
             return
+        at_work.set()
         try:
             for result in work(chunk, settings):
-                connection.send(result)
+                say_to_driver(result)
         except Exception as error:
             error.add_note(f"In a worker process:\n{traceback.format_exc()}")
-            connection.send(_Raised(error))
+            end: object = _Raised(error)
         else:
-            connection.send(None)
+            end = None
+        at_work.clear()
+        say_to_driver(end)
 
 
-def _die_with_the_driver() -> None:
-    """Have a worker process end when its driver is killed, instead of working on for minutes."""
+def _tie_to_the_driver(beat: Callable[[], None]) -> None:
+    """``beat`` now and then, and end this process when its driver is killed, instead of working on for minutes."""
     driver = os.getppid()
 
     def watch() -> None:
+        beaten = time.monotonic()
         while os.getppid() == driver:
             time.sleep(1)
+            if time.monotonic() - beaten >= _EVERY:
+                beaten = time.monotonic()
+                with suppress(OSError):  # the driver is gone
+                    beat()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
