@@ -138,6 +138,19 @@ def test_a_disk_that_hangs_costs_no_image(
     assert [result.status for result in annotate_images(found, settings, 1)] == [Status.OK] * 2
 
 
+def test_a_disk_that_hangs_below_an_archive_is_told_from_an_image_that_does(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an archive that can be read nothing hangs but its image; of one whose bytes do not come the disk does."""
+    monkeypatch.setattr(stalled, "_PATIENCE", 0.5)
+    archive = Path(shutil.make_archive(str(tmp_path / "a"), "zip", photos))
+    found = ImageFile(Key(str(archive), "astronaut.jpg"), 1, 1)
+    assert not stalled.disk_hangs(found)
+    archive.unlink()
+    os.mkfifo(archive)  # opening it waits for somebody who writes
+    assert stalled.disk_hangs(found)
+
+
 def endless_jpeg(file: Path) -> None:
     """A JPEG's header and then 50 GB of zeros, which take no room."""
     os.truncate(file, 20)
