@@ -16,6 +16,8 @@ from batch.roots.waiting_for_disks import answered, ask
 
 CODE_PAGE = "cp437"
 """The encoding of names in zips that do not say theirs, by the format's specification (APPNOTE.TXT, appendix D)."""
+_SIGN = 256
+"""Entries of a folder after which it has shown that its disk does not hang."""
 _LATEST = 2**63 - 1  # the year 2262, the last that an int64 of nanoseconds can tell; the first is 1677
 
 
@@ -123,15 +125,15 @@ class Walk:
 
         Of a folder of a million, nothing but the names is held.
         """
-        place = self._start + from_text(folder)
+        place, names = self._start + from_text(folder), []
         ask(place)
         try:
             with os.scandir(place) as listing:
-                names = [
-                    to_text(entry.name) + ("/" if self._is_folder(entry) else "")
-                    for entry in listing
-                    if not entry.name.startswith(".")
-                ]
+                for entry in listing:
+                    if not entry.name.startswith("."):
+                        names.append(to_text(entry.name) + ("/" if self._is_folder(entry) else ""))
+                    if len(names) % _SIGN == 0:
+                        ask(place)  # it answers, however long that takes
         except OSError as error:
             if not folder:
                 raise RootError(f"Cannot list the root {self.root}: {error.strerror}.") from error
