@@ -7,9 +7,6 @@ from typing import Any
 
 from batch.errors import DetectorError
 
-DETECTOR_VERSION = 7
-"""Raised whenever the same settings would give other boxes."""
-
 
 @dataclass(frozen=True)
 class DetectorSpec:
@@ -22,6 +19,11 @@ class DetectorSpec:
     """Whether it only proposes, and the verifier has a say."""
     weight: float = 0.0
     """How many looks of the verifier's its own score is worth; a cascade's is no probability."""
+    overlap: float = 0.5
+    """Verified boxes are one face if more of the smaller one lies in the other. A cascade's windows lie all around a
+    face; cnn has told its boxes apart before, so that what still overlaps may be two faces side by side."""
+    version: int = 7
+    """Raised whenever the same settings would give other boxes."""
     origin: str | None = None
     """Where the file comes from that it needs; None if it needs none."""
 
@@ -29,8 +31,10 @@ class DetectorSpec:
 DETECTORS = {
     "cascade": DetectorSpec(0.5),
     "cnn": DetectorSpec(
-        0.42,
+        0.38,
         weight=3,
+        overlap=0.7,
+        version=8,
         origin="--detector cnn needs --detector-model with an ONNX file that annotate-train detector has written.",
     ),
     "yunet": DetectorSpec(
@@ -82,7 +86,7 @@ class DetectorSettings:
             "name": self.name,
             "detect_size": self.detect_size,
             "face_threshold": self.threshold,
-            "version": DETECTOR_VERSION,
+            "version": self.spec.version,
         }
         file = self.model_file() if self.spec.origin else self.glance
         if file:

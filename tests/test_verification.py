@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from batch.detection.faces import CLASSIFY, VERIFY, labelled_faces
+from batch.detection.faces import CLASSIFY, VERIFY, answered, labelled_faces
 from batch.detection.verification import average_log_odds
 from batch.outcome import ImageFile, Key, Outcome, Proposals, Status
 from batch.settings import DetectorSettings
@@ -52,6 +52,17 @@ def test_none_left_is_no_face(looks: tuple[list[float], ...]) -> None:
     outcome, asked = faces_by(*looks)
     assert (outcome.status, outcome.faces, outcome.crops.shape) == (Status.NO_FACE, (), (0, 48, 48))
     assert [network for network, _ in asked] == [VERIFY] * len(looks)
+
+
+@pytest.mark.parametrize(("detector", "faces"), [("cascade", 1), ("cnn", 2)])
+def test_faces_side_by_side(detector: str, faces: int) -> None:
+    """Boxes that share 0.6 of each are one face where a cascade saw it, and two where cnn has told them apart."""
+    boxes, patches = np.array([[0, 0, 10, 10], [4, 0, 10, 10.0]]), np.zeros((2, 72, 72), np.uint8)
+    image = ImageFile(Key("r", "p"), 1, 1), 100, 100, None
+    proposals = Proposals(*image, boxes, np.full(2, 0.5), patches, np.zeros((2, 3)), {})
+    asking = labelled_faces(proposals, DetectorSettings(detector, face_threshold=0.5))
+    sure = answered(asking, lambda _: lambda crops: np.tile([0.1, 0.9], (len(crops), 1)))
+    assert len(sure.faces) == faces
 
 
 def test_looks_are_averaged_in_log_odds() -> None:

@@ -6,22 +6,23 @@ from batch.detection.boxes import intersection_over_smaller, iou, non_max_suppre
 
 UNLIKELY = 0.05
 """Proposals that the verifier gives less at first sight are not looked at again: most of them, so it costs little."""
-_OVERLAP = 0.5
-"""Boxes are one face if more of the smaller one lies in the other: mouth and eyes are no faces of their own."""
 _AGREE = 0.4
 """Boxes that overlap a face's most probable one by more (intersection over union) have a say in where it is."""
 
 
-def merged(boxes: np.ndarray, probabilities: np.ndarray, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def merged(
+    boxes: np.ndarray, probabilities: np.ndarray, threshold: float = 0.0, overlap: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
     """Merge proposals (N, 4) into one box per face: indices of the best proposal of each, best first, and the boxes.
 
-    A face is where the proposals around its best one are on average, weighted by their probabilities (N,): its box
-    moves less with the raster of the windows than any of them.
+    Boxes are one face if more than ``overlap`` of the smaller one lies in the other: mouth and eyes are no faces of
+    their own. A face is where the proposals around its best one are on average, but for those of other faces, weighted
+    by their probabilities (N,): its box moves less with the raster of the windows than any of them.
     """
     likely = np.flatnonzero(probabilities >= threshold)
-    best = likely[non_max_suppression(boxes[likely], probabilities[likely], _OVERLAP, intersection_over_smaller)]
+    best = likely[non_max_suppression(boxes[likely], probabilities[likely], overlap, intersection_over_smaller)]
     weights = np.where(iou(boxes[best], boxes) > _AGREE, probabilities, 0)
-    weights[np.arange(len(best)), best] += 1e-6
+    weights[:, best] = np.diag(probabilities[best] + 1e-6)
     weights /= weights.sum(axis=1, keepdims=True)
     return best, weights @ boxes
 
