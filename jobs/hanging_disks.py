@@ -19,15 +19,17 @@ def ended_by_a_hanging_disk(seconds: float) -> Iterator[None]:
     over, seconds = threading.Event(), max(seconds, _LEAST)
 
     def look_on() -> None:
+        before = None
         while not over.wait(_PAUSE):
             place = silent_for(seconds)
-            if place:
+            if place and place == before:  # once may be, where this process itself was stopped
                 say_end(
                     f"error: The disk does not answer, for {seconds:g} s by now (--store-timeout), when it is asked "
                     f"about {place}. What is recorded is kept, and the next run goes on from there.",
                     CANNOT_GO_ON,
                 )
                 os._exit(CANNOT_GO_ON)
+            before = place
 
     threading.Thread(target=look_on, daemon=True).start()
     try:

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from batch.settings import WorkerSettings
 from batch.workers import patience
 from batch.workers.patience import Patience
 from batch.workers.worker import annotate_image
+from jobs import hanging_disks
 
 
 def images(count: int) -> list[ImageFile]:
@@ -296,3 +298,28 @@ def test_whoever_asks_a_disk_about_a_file_is_known(photos: Path, monkeypatch: py
     assert len(images) == 4
     assert all(asked == place and hung is None for place, asked, hung in images)
     assert silent_for(-1) is None
+
+
+@pytest.mark.parametrize(
+    ("looks", "ended"), [(["/a", None, "/a", "/b", None], False), ([None, "/a", "/a", None], True)]
+)
+def test_a_process_that_was_stopped_is_no_disk_that_hangs(
+    looks: list[str | None], ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it goes on, what it had asked about is answered by the second look."""
+    codes, seen = [], threading.Event()
+    following = iter(looks)
+
+    def look(_seconds: float) -> str | None:
+        place = next(following, "over")
+        if place == "over":
+            seen.set()
+            return None
+        return place
+
+    monkeypatch.setattr(hanging_disks, "_PAUSE", 0.01)
+    monkeypatch.setattr(hanging_disks, "silent_for", look)
+    monkeypatch.setattr(hanging_disks.os, "_exit", codes.append)
+    with hanging_disks.ended_by_a_hanging_disk(10):
+        assert seen.wait(30)
+    assert codes == [5] * ended
