@@ -29,6 +29,7 @@ from model import export
 from model.detector import network as detector_network
 from model.detector import training as detector_training
 from model.emotions import training as emotions
+from model.glance import training as glance
 from model.layers import SHRINK, Shrink, normalised_conv
 from model.verifier import training as verifier
 
@@ -76,6 +77,7 @@ def small_detector(size: int | None = None) -> keras.Model:
 def train_small_networks(patch: pytest.MonkeyPatch) -> None:
     """Have the trainings train networks of a few numbers, for tests of what is done with them."""
     patch.setattr(emotions, "training_network", small_network)
+    patch.setattr(glance, "_EPOCHS", 3)
     for module in (faces, verifier):
         patch.setattr(module, "verifier_network", lambda: small_network(["face"], 2))
     for module in (detector_network, detector_training, detector):
