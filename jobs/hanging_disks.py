@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from batch.roots.waiting_for_disks import silent_for
+from batch.roots.waiting_for_disks import open_questions
 from jobs.log import say_end
 from jobs.program import CANNOT_GO_ON
 
@@ -19,17 +19,20 @@ def ended_by_a_hanging_disk(seconds: float) -> Iterator[None]:
     over, seconds = threading.Event(), max(seconds, _LEAST)
 
     def look_on() -> None:
-        before = None
+        before, waited = open_questions(), dict[int, float]()
         while not over.wait(_PAUSE):
-            place = silent_for(seconds)
-            if place and place == before:  # once may be, where this process itself was stopped
+            now = open_questions()
+            # by looks and not by a clock: while this process itself is stopped nobody can answer it
+            waited = {i: waited.get(i, 0) + _PAUSE if before.get(i) is asked else 0 for i, asked in now.items()}
+            before = now
+            hanging = next((i for i, length in waited.items() if length >= seconds), None)
+            if hanging is not None:
                 say_end(
                     f"error: The disk does not answer, for {seconds:g} s by now (--store-timeout), when it is asked "
-                    f"about {place}. What is recorded is kept, and the next run goes on from there.",
+                    f"about {now[hanging][0]}. What is recorded is kept, and the next run goes on from there.",
                     CANNOT_GO_ON,
                 )
                 os._exit(CANNOT_GO_ON)
-            before = place
 
     threading.Thread(target=look_on, daemon=True).start()
     try:

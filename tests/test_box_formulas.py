@@ -99,19 +99,19 @@ def test_a_face_is_the_mean_of_its_proposals() -> None:
     """Weighted by their probabilities, of those that overlap the best by more than 0.4; others only go."""
     boxes = np.array([[0, 0, 10, 10], [2, 0, 10, 10], [0, 0, 6, 6], [30, 0, 10, 10.0]])
     probabilities = np.array([0.9, 0.6, 0.8, 0.7])
-    best, places = merged(boxes, probabilities)
+    best, places = merged(boxes, probabilities, 0.5)
     assert best.tolist() == [0, 3]  # the small one lies within the first, and its overlap is 0.36
     assert places[0] == pytest.approx([(0.6 * 2) / 1.5, 0, 10, 10], abs=1e-4)
     assert places[1] == pytest.approx(boxes[3])
-    assert merged(boxes, probabilities, 0.85)[0].tolist() == [0]
-    assert merged(boxes, probabilities, 0.95)[0].tolist() == []
+    assert merged(boxes, probabilities, 0.5, 0.85)[0].tolist() == [0]
+    assert merged(boxes, probabilities, 0.5, 0.95)[0].tolist() == []
 
 
 @pytest.mark.parametrize(("overlap", "faces"), [(0.5, [0]), (0.6, [0, 1]), (0.7, [0, 1])])
 def test_two_faces_side_by_side_are_apart(overlap: float, faces: list[int]) -> None:
     """Boxes that share 0.6 of each are one face or two as is asked for; two have no say in each other's place."""
     boxes, probabilities = np.array([[0, 0, 10, 10], [4, 0, 10, 10.0]]), np.array([0.9, 0.6])
-    best, places = merged(boxes, probabilities, overlap=overlap)
+    best, places = merged(boxes, probabilities, overlap)
     assert best.tolist() == faces
     assert places[:, 0] == pytest.approx([4 * 0.6 / 1.5] if len(faces) == 1 else [0, 4], abs=1e-4)
 
@@ -119,8 +119,8 @@ def test_two_faces_side_by_side_are_apart(overlap: float, faces: list[int]) -> N
 def test_the_threshold_itself_is_a_face() -> None:
     """A probability of exactly the threshold is enough."""
     box = np.array([[0, 0, 9, 9.0]])
-    assert len(merged(box, np.array([0.5]), 0.5)[0]) == 1
-    assert len(merged(box, np.array([0.5]), 0.5001)[0]) == 0
+    assert len(merged(box, np.array([0.5]), 0.5, 0.5)[0]) == 1
+    assert len(merged(box, np.array([0.5]), 0.5, 0.5001)[0]) == 0
 
 
 # --- crops

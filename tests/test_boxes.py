@@ -100,7 +100,7 @@ proposals = st.lists(st.tuples(starts, starts, lengths, lengths, st.floats(0, 1)
 def test_merged_boxes_lie_among_the_proposals(drawn: list[tuple[float, ...]]) -> None:
     """Each face is within what its proposals span, no two are one, and the most probable proposal has a face."""
     boxes, probabilities = np.array(drawn)[:, :4], np.array(drawn)[:, 4]
-    best, places = merged(boxes, probabilities)
+    best, places = merged(boxes, probabilities, 0.5)
     assert len(best) == len(places) >= 1
     assert probabilities[best[0]] == probabilities.max()
     assert (np.diff(probabilities[best]) <= 0).all()

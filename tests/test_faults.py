@@ -18,7 +18,7 @@ from batch.faults import MAY_HEAL, may_heal
 from batch.images import decode
 from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Setback, Status
 from batch.plan import Plan
-from batch.roots.waiting_for_disks import silent_for
+from batch.roots.waiting_for_disks import answered, ask, open_questions
 from batch.roots.walk import Walk, WalkSettings
 from batch.settings import WorkerSettings
 from batch.workers import patience
@@ -288,7 +288,7 @@ def test_whoever_asks_a_disk_about_a_file_is_known(photos: Path, monkeypatch: py
     told, stat = [], os.stat
 
     def noted(place: str, **options: object) -> os.stat_result:
-        told.append((str(place), silent_for(-1), silent_for(1)))
+        told.append((str(place), [asked for (asked,) in open_questions().values()]))
         return stat(place, **options)
 
     monkeypatch.setattr("batch.roots.walk.os.stat", noted)
@@ -296,30 +296,28 @@ def test_whoever_asks_a_disk_about_a_file_is_known(photos: Path, monkeypatch: py
     monkeypatch.undo()
     images = [row for row in told if Path(row[0]).suffix]
     assert len(images) == 4
-    assert all(asked == place and hung is None for place, asked, hung in images)
-    assert silent_for(-1) is None
+    assert all(asked == [place] for place, asked in images)
+    assert open_questions() == {}
 
 
-@pytest.mark.parametrize(
-    ("looks", "ended"), [(["/a", None, "/a", "/b", None], False), ([None, "/a", "/a", None], True)]
-)
-def test_a_process_that_was_stopped_is_no_disk_that_hangs(
-    looks: list[str | None], ended: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once it goes on, what it had asked about is answered by the second look."""
-    codes, seen = [], threading.Event()
-    following = iter(looks)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_disk_that_answers_now_and_then_does_not_hang(again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One question that stays open ends the process; one after the other does not, however long that takes."""
+    codes, over = [], threading.Event()
 
-    def look(_seconds: float) -> str | None:
-        place = next(following, "over")
-        if place == "over":
-            seen.set()
-            return None
-        return place
+    def end(code: int) -> None:
+        codes.append(code)
+        over.set()
 
-    monkeypatch.setattr(hanging_disks, "_PAUSE", 0.01)
-    monkeypatch.setattr(hanging_disks, "silent_for", look)
-    monkeypatch.setattr(hanging_disks.os, "_exit", codes.append)
-    with hanging_disks.ended_by_a_hanging_disk(10):
-        assert seen.wait(30)
-    assert codes == [5] * ended
+    monkeypatch.setattr(hanging_disks, "_PAUSE", 0.02)
+    monkeypatch.setattr(hanging_disks, "_LEAST", 0.2)
+    monkeypatch.setattr(hanging_disks.os, "_exit", end)
+    with hanging_disks.ended_by_a_hanging_disk(0):
+        ask("/photos")
+        for _ in range(200):
+            if over.wait(0.01):
+                break
+            if again:
+                ask("/photos")
+        answered()
+    assert set(codes) == (set() if again else {5})

@@ -11,8 +11,8 @@ from training_runs import QUICKLY, here, kill_when, known_photographs, train_sma
 from batch.detection.detectors.cascade import Cascade
 from model.bundle import EMOTION_MODEL, load_network, read_card
 
+ARGUMENTS = ("faces", "photos", "--boxes", "photos/boxes.json", "--epochs", 2, "--batch-size", 32)
 FURTHER = ("--start-from", "shipped", "--learning-rate", 0.001)
-ARGUMENTS = ("faces", "photos", "--boxes", "photos/boxes.json", "--epochs", 2, "--batch-size", 32, *FURTHER)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the verifier that ships was trained further without a break."""
     folder = tmp_path_factory.mktemp("verifier")
     known_photographs(folder / "photos", 12)
-    done = here("train", *ARGUMENTS, cwd=folder)
+    done = here("train", *ARGUMENTS, *FURTHER, cwd=folder)
     assert (done.returncode, "proposing" in done.stderr) == (0, True), done.stderr
     assert "wrote faces.keras: on 2 photographs held out it finds 1.00 of 2 faces" in done.stderr
     return folder
@@ -49,11 +49,10 @@ def test_training_leaves_a_model_and_its_pictures(trained: Path) -> None:
 def test_a_killed_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after its first epoch and resumed, a training proposes nothing anew and ends as if never killed."""
     train_small_networks(monkeypatch)
-    boxes = known_photographs(tmp_path / "photos", 5)
-    arguments = ("faces", "photos", "--boxes", boxes, "--epochs", 2, "--batch-size", 32)
-    whole = here("train", *arguments, "-o", "whole.keras", cwd=tmp_path)
+    known_photographs(tmp_path / "photos", 5)
+    whole = here("train", *ARGUMENTS, "-o", "whole.keras", cwd=tmp_path)
     assert (whole.returncode, "proposing" in whole.stderr) == (0, True), whole.stderr
-    arguments = (*arguments, "-o", "killed.keras")
+    arguments = (*ARGUMENTS, "-o", "killed.keras")
     kill_when(tmp_path / "killed.checkpoint.npz", *arguments, cwd=tmp_path, first=QUICKLY)
     assert not (tmp_path / "killed.keras").exists()
     resumed = here("train", *arguments, "--resume", cwd=tmp_path)

@@ -71,7 +71,7 @@ def _verified_faces(proposals: Proposals, detector: DetectorSettings) -> Generat
         answers = yield Question(VERIFY, crops[likely][:, :, ::-1])
         scores = average_log_odds(scores, answers[:, 1], weight + 1)
     boxes, patches = boxes[likely], patches[likely]
-    best, places = merged(boxes, scores, detector.threshold, detector.spec.overlap)
+    best, places = merged(boxes, scores, detector.spec.overlap, detector.threshold)
     cut = [crop_from_patch(patches[i], boxes[i], place) for i, place in zip(best, places, strict=True)]
     return places, scores[best], np.stack(cut) if cut else crops[:0], proposals.quality[likely][best]
 

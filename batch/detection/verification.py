@@ -11,7 +11,7 @@ _AGREE = 0.4
 
 
 def merged(
-    boxes: np.ndarray, probabilities: np.ndarray, threshold: float = 0.0, overlap: float = 0.5
+    boxes: np.ndarray, probabilities: np.ndarray, overlap: float, threshold: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Merge proposals (N, 4) into one box per face: indices of the best proposal of each, best first, and the boxes.
 

@@ -173,7 +173,7 @@ def _merged(
     """The photographs held out, with the boxes left of them after merging and what those hit."""
     photographs = []
     for mined, probability in zip(held_out, probabilities, strict=True):
-        best, boxes = merged(mined.boxes, probability)
+        best, boxes = merged(mined.boxes, probability, _PROPOSERS[0].spec.overlap)
         truth = known[mined.path]
         matches = match(boxes, probability[best], truth.faces, truth.long_side)
         photographs.append(
