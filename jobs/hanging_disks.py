@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from batch.roots.waiting_for_disks import open_questions
+from batch.waiting_for_disks import open_questions
 from jobs.log import say_end
 from jobs.program import CANNOT_GO_ON
 

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -18,9 +19,9 @@ from batch.faults import MAY_HEAL, may_heal
 from batch.images import decode
 from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Setback, Status
 from batch.plan import Plan
-from batch.roots.waiting_for_disks import answered, ask, open_questions
 from batch.roots.walk import Walk, WalkSettings
 from batch.settings import WorkerSettings
+from batch.waiting_for_disks import answered, ask, open_questions
 from batch.workers import patience
 from batch.workers.patience import Patience
 from batch.workers.worker import annotate_image
@@ -265,21 +266,33 @@ def test_what_had_vanished_or_was_denied_is_tried_again_once_it_can_be_opened(
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the disk hang, and is not here")
-def test_a_disk_that_hangs_while_it_is_listed_ends_the_run(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [("getdents64", "photos/deep"), ("read", "photos.tar"), ("fsync", "out/checkpoints")],
+)
+def test_a_disk_that_hangs_ends_the_run(call: str, place: str, photos: Path, tmp_path: Path) -> None:
     """With exit code 5, soon after --store-timeout and not when the system comes back; the next run is whole."""
-    hangs = f"inject=getdents64:delay_enter={20_000_000}"
-    strace = ["strace", "-f", "-o", tmp_path / "trace", "-P", photos / "deep", "-e", "trace=getdents64", "-e", hangs]
-    command = annotate_command(photos, "-o", tmp_path / "out", "-j", "1", "--store-timeout", "10")
-    since = time.monotonic()
+    root = photos
+    if place.endswith(".tar"):
+        root = tmp_path / place
+        with tarfile.open(root, "w") as tar:
+            tar.add(photos, ".")
+    hangs = f"inject={call}:delay_enter={20_000_000}"
+    at = tmp_path / place
+    strace = ["strace", "-f", "-o", tmp_path / "trace", "-P", at, "-e", f"trace={call}", "-e", hangs]
+    command = annotate_command(root, "-o", tmp_path / "out", "-j", "1", "--store-timeout", "10")
     process = subprocess.Popen([*strace, *command], stderr=subprocess.PIPE, text=True, env=environment())
     assert process.stderr
-    said = process.stderr.readline()
+    since, said = time.monotonic(), ""
+    while "error:" not in said:
+        said = process.stderr.readline()
+        assert said, "it ends without an error"
     assert 10 < time.monotonic() - since < 20
     assert "does not answer, for 10 s by now (--store-timeout), when it is asked about" in said
-    assert str(photos / "deep") in said
+    assert str(at) in said
     assert process.wait() == 5
     process.stderr.close()
-    annotate_here(photos, tmp_path / "out")
+    annotate_here(root, tmp_path / "out")
     assert len(tables(tmp_path / "out")[0]) == 4
 
 

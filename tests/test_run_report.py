@@ -1,5 +1,8 @@
 """What a run says of itself while it goes on."""
 
+import logging
+import os
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +13,8 @@ from batch.outcome import ImageFile, Outcome, Status
 from batch.plan import Plan
 from batch.roots.folder import Folder
 from batch.roots.walk import WalkSettings
+from batch.waiting_for_disks import open_to_read
+from jobs.annotation import run_report
 from jobs.annotation.run_report import RunReport
 
 
@@ -60,3 +65,32 @@ def test_a_plan_that_runs_through_lists_the_images_once(plan: Plan, listings: li
         outcomes = list(report.watch(plan, lambda images: (Outcome(found, Status.NO_FACE) for found in images)))
     assert len(outcomes) == 40
     assert len(listings) == 1
+
+
+def test_a_disk_that_is_waited_for_is_named(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the workers are, once it has answered."""
+    monkeypatch.setattr(run_report, "LOG_EVERY_SECONDS", 0.05)
+    caplog.set_level(logging.INFO, "annotate")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # whoever opens one to read waits for whoever writes
+
+    def write_late() -> None:
+        time.sleep(0.5)
+        pipe.write_bytes(b"here")
+
+    def slow(images: Iterable[ImageFile]) -> Iterator[Outcome]:
+        assert len([*images]) == 40
+        with open_to_read(pipe) as opened:
+            assert opened.read() == b"here"
+        assert f"the disk is asked about {pipe}" in caplog.text
+        caplog.clear()
+        time.sleep(0.5)
+        yield from ()
+
+    threading.Thread(target=write_late).start()
+    with RunReport() as report:
+        assert list(report.watch(plan, slow)) == []
+    assert "the workers are at work" in caplog.text
+    assert "the disk" not in caplog.text

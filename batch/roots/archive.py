@@ -15,6 +15,7 @@ from batch.roots.root import ImageSource, InOnePiece, Listing, Member, Version
 from batch.roots.tar_members import TarMembers
 from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import PART, open_zip
+from batch.waiting_for_disks import asking
 
 _TARS = (".tar", ".tar.gz", ".tgz")
 _ENDINGS = (".zip", *_TARS)
@@ -123,7 +124,8 @@ class Archive(InOnePiece):
 
     def _version(self) -> tuple[int, ...]:
         try:
-            status = self.path.stat()
+            with asking(self.path):
+                status = self.path.stat()
         except FileNotFoundError:
             raise RootError(f"No such root: {self.path}. Is its disk mounted?") from None
         except OSError as error:

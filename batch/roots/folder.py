@@ -6,8 +6,8 @@ from batch.errors import RootError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.roots.root import ImageSource, Listing, Version
-from batch.roots.waiting_for_disks import answered, ask
 from batch.roots.walk import Walk, WalkSettings
+from batch.waiting_for_disks import asking
 
 
 class Folder:
@@ -96,12 +96,13 @@ class Folder:
 
     def sees(self, landmark: str) -> bool:
         """Whether the folder has that entry."""
-        return (self.path / landmark).exists()
+        with asking(self.path):
+            return (self.path / landmark).exists()
 
     def _first_entry(self) -> str | None:
-        ask(str(self.path))
         try:
-            entry = next(self.path.iterdir(), None)
+            with asking(self.path):
+                entry = next(self.path.iterdir(), None)
         except FileNotFoundError:
             raise RootError(f"No such root: {self.path}. {self.hint}") from None
         except NotADirectoryError:
@@ -111,6 +112,4 @@ class Folder:
             ) from None
         except OSError as error:
             raise RootError(f"Cannot list the root {self.path}: {error.strerror}.") from error
-        finally:
-            answered()
         return None if entry is None else entry.name

@@ -12,7 +12,7 @@ from batch.errors import RootError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text, to_text
 from batch.outcome import ImageFile, Key
-from batch.roots.waiting_for_disks import answered, ask
+from batch.waiting_for_disks import answered, ask, asking
 
 CODE_PAGE = "cp437"
 """The encoding of names in zips that do not say theirs, by the format's specification (APPNOTE.TXT, appendix D)."""
@@ -177,7 +177,7 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 def holds_image(file: str | os.PathLike[str]) -> bool:
     """Whether a file starts as an image does; not if it cannot be read."""
     try:
-        with open(file, "rb") as opened:
+        with asking(file), open(file, "rb") as opened:
             return starts_like_image(opened.read(16))
     except OSError:
         return False

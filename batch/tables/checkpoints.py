@@ -21,6 +21,7 @@ from batch.tables.merge import Source, belong_together, merge
 from batch.tables.parquet import WRITTEN
 from batch.tables.rows import Columns, Rows, write_rows
 from batch.tables.schema import IMAGES, face_rows, faces_schema, image_rows, metadata
+from batch.waiting_for_disks import asking
 
 log = logging.getLogger("annotate.checkpoints")
 
@@ -146,7 +147,7 @@ class Checkpoints:
                 self._folder.rmdir()
 
     def _names(self) -> list[str]:
-        with reading(self._folder), suppress(FileNotFoundError):
+        with reading(self._folder), suppress(FileNotFoundError), asking(self._folder):
             return sorted(file.name for file in self._folder.iterdir())
         return []
 

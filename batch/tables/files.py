@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch.errors import OutputError
+from batch.waiting_for_disks import DiskFile, asking
 
 log = logging.getLogger("annotate.files")
 
@@ -56,7 +57,7 @@ def _told(error: OSError, place: Path) -> str:
 
 def regular_file(path: Path) -> BinaryIO:
     """A file to read. Raises OSError, also for a pipe, which would be waited for for ever, and for a device."""
-    file = io.FileIO(path, opener=_at_once)
+    file = DiskFile(path, opener=_at_once)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "a pipe or a device, and no file", str(path))
@@ -70,8 +71,9 @@ def _at_once(path: str, flags: int) -> int:
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file of our own to write to: where somebody has put a link to another file, that one stays as it is."""
-    path.unlink(missing_ok=True)
-    with path.open("xb") as file:
+    with asking(path):
+        path.unlink(missing_ok=True)
+    with io.BufferedWriter(DiskFile(path, "xb")) as file:
         yield file
 
 
@@ -82,7 +84,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with new_file(unfinished) as file:
             yield file
-        unfinished.replace(path)
+        with asking(path):
+            unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
@@ -120,7 +123,8 @@ def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def to_disk(file: BinaryIO) -> None:
     """Have the disk hold what was written to an open file."""
     file.flush()
-    os.fsync(file.fileno())
+    with asking(file.name):
+        os.fsync(file.fileno())
 
 
 def flush(path: Path) -> None:
@@ -131,8 +135,9 @@ def flush(path: Path) -> None:
     is_folder = path.is_dir()
     if is_folder and not hasattr(os, "O_DIRECTORY"):
         return
-    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with asking(path):
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from batch.errors import OutputHeld
 from batch.tables.files import new_file, writing
+from batch.waiting_for_disks import asking
 
 
 @contextmanager
@@ -21,10 +22,11 @@ def hold(output: Path) -> Iterator[None]:
     The operating system lets go of the lock when its process dies, so a killed run leaves no obstacle.
     """
     with writing(output):
-        output.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(output / ".lock", thread_local=False), output / ".holder.json"
         try:
-            lock.acquire(timeout=0)
+            with asking(output):
+                output.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=0)
         except Timeout:
             raise OutputHeld(f"Another run holds {output}: {_describe(holder)}. Wait for it, or stop it.") from None
     try:

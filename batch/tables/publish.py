@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from batch.tables.files import flush, new_file, writing
+from batch.tables.files import flush, new_file, to_disk, writing
 from batch.tables.journal import JOURNAL, DamagedJournal, promise, promised, unfinished
 from batch.tables.rows import Columns, Count, Rows, write_rows
 from batch.tables.schema import IMAGES, faces_schema, metadata
 from batch.tables.snapshot import FACES_FILE, IMAGES_FILE, make_a_pair
+from batch.waiting_for_disks import asking
 
 log = logging.getLogger("annotate.publish")
 
@@ -34,15 +35,14 @@ def publish(
     """
     facts, columns = metadata(identity, generation=generation), Columns(IMAGES, faces_schema(labels))
     names = [FACES_FILE, IMAGES_FILE, *(reversed(_CSV) if csv else ())]
-    with writing(output):
-        with ExitStack() as opened:
-            files = {name: opened.enter_context(new_file(unfinished(output, name))) for name in names}
-            if csv:
-                parts = _written_as_csv(parts, columns, [files[name] for name in _CSV])
-            count = write_rows(parts, columns, facts, files[IMAGES_FILE], files[FACES_FILE], "zstd")
+    with writing(output), ExitStack() as opened:
+        files = {name: opened.enter_context(new_file(unfinished(output, name))) for name in names}
+        if csv:
+            parts = _written_as_csv(parts, columns, [files[name] for name in _CSV])
+        count = write_rows(parts, columns, facts, files[IMAGES_FILE], files[FACES_FILE], "zstd")
         check(count.images)
-        for name in names:
-            flush(unfinished(output, name))
+        for file in files.values():
+            to_disk(file)
     promise(output, names)
     finish_publishing(output)
     return count
@@ -66,7 +66,8 @@ def finish_publishing(output: Path) -> None:
         return
     with writing(output):
         for name in _promised(output):
-            unfinished(output, name).replace(output / name)
+            with asking(output / name):
+                unfinished(output, name).replace(output / name)
         flush(output)
         (output / JOURNAL).unlink(missing_ok=True)
         for leftover in output.glob(unfinished(output, "*").name):

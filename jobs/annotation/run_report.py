@@ -15,6 +15,7 @@ from batch.errors import RootError
 from batch.names import number_of
 from batch.outcome import FAILED, ImageFile, Outcome, Result, Status
 from batch.plan import Plan
+from batch.waiting_for_disks import open_questions
 from jobs.annotation.progress_bar import NoBar, bar_for_person
 
 log = logging.getLogger("annotate.job")
@@ -159,6 +160,8 @@ class RunReport:
             return "looking at the output and the roots"
         if self._plan.listing is not None and not self._due:
             return f"listing {self._plan.listing}, {number_of(self._plan.found, 'image')} found so far"
+        for (place,) in open_questions().values():
+            return f"the disk is asked about {place}"
         return "the workers are at work"
 
     def _say_rate(self) -> None:
