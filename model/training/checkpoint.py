@@ -36,14 +36,13 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
 
     def restore(self, network: keras.Model, averager: keras.callbacks.SwapEMAWeights) -> int:
-        """Put the saved state into ``network`` and its optimizer; gives the epoch to go on with, 0 without a file.
+        """Put the saved state into ``network`` and its built optimizer; gives the epoch to go on with, or 0.
 
         The state was saved while ``averager`` had the averaged weights swapped in, so it is put in that position.
         Raises TrainingError if the file is damaged or was left by another training.
         """
         if not self._path.exists():
             return 0
-        network.optimizer.build(network.trainable_variables)
         averager.set_params({"epochs": 0})
         averager.set_model(network)
         averager.on_epoch_end(0)

@@ -112,6 +112,7 @@ def fit(
     Leaves it the best epoch's averaged weights; gives the history.
     """
     averager = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    network.optimizer.build(network.trainable_variables)  # else TensorFlow traces a step twice: once to make these
     first_epoch = keeper.restore(network, averager)
     network.fit(
         batches(first_epoch),
