@@ -81,8 +81,11 @@ def export(
         raise typer.BadParameter("goes with --format xmp and without --output", param_hint="--in-place")
     place = output or Path(_DEFAULT_OUTPUT[form])
     with exit_codes(kept="files that are written are whole; the same command writes the rest"):
+        from batch.tables.files import file_to_write
         from jobs.exports.records import read_annotated
 
+        if form is not Format.XMP:
+            place = file_to_write(place)
         least = min_confidence
         if least is None:
             least = _LEAST_FOR_PHOTO_MANAGERS if form is Format.XMP else 0.0
@@ -112,3 +115,7 @@ def _write(file: Path, lines: Iterable[str]) -> None:
     from batch.tables.files import write_durably
 
     write_durably(file, lambda stream: stream.writelines(line.encode() for line in lines))
+
+
+if __name__ == "__main__":
+    app(prog_name="annotate-export")

@@ -13,6 +13,7 @@ from batch.roots.places import Places
 from batch.roots.root import is_hidden
 from batch.roots.walk import WalkSettings, holds_image
 from batch.tables.moves import Move, lies_in
+from batch.tables.snapshot import IMAGES_FILE
 
 _ASCII = bytes(range(32, 127)) + rb"\u0041\x41+AGE-~{!!~}"
 """Among it what some encodings take for other letters."""
@@ -144,9 +145,17 @@ def _texts(given: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> list[str]:
 
 
 def output_of(given: AnyPath | None, roots: tuple[str, ...]) -> Path | None:
-    """The folder of the tables; raises UsageError for one of the roots, as nothing is written among photographs."""
+    """The folder of the tables; raises UsageError for a root, or a folder in it: nothing is written among photographs.
+
+    Below a root it may be one that is new or empty, or that has tables.
+    """
     folder = folder_of("--output", given)
-    if folder is not None and folder.resolve() in _folders(roots):
+    if folder is None:
+        return None
+    place, within = folder.resolve(), _folders(roots)
+    names = {file.name for file in folder.iterdir()} if os.access(folder, os.R_OK) and folder.is_dir() else set()
+    filled = names and ".lock" not in names and IMAGES_FILE not in names
+    if place in within or (filled and any(place.is_relative_to(root) for root in within)):
         raise UsageError(f"{folder} is a folder of photographs. Name another folder.", "--output")
     return folder
 

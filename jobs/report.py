@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batch.tables.files import write_durably
+from batch.tables.files import file_to_write, write_durably
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, start_logging
 from jobs.program import Program
@@ -39,10 +39,11 @@ def report(
     with exit_codes():
         from jobs.report_page.page import render
 
+        output = file_to_write(output)
         page = render(annotations, anonymous, output)
         written = page.encode()
         write_durably(output, lambda file: file.write(written))
-        log.info("wrote %s, a page of %.1f MB: open it in a browser", output.absolute(), len(written) / 1e6)
+        log.info("wrote %s, a page of %.1f MB: open it in a browser", output, len(written) / 1e6)
 
 
 if __name__ == "__main__":

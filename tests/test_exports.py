@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,11 +12,13 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from handmade_tables import outcome, photograph, write_tables
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
 from batch.outcome import ImageFile, Key, Outcome, Status
+from jobs import report
 from jobs.export import app
 from model.labels import EMOTIONS
 
@@ -117,6 +120,26 @@ def test_min_confidence(annotations: Path) -> None:
     """Faces with less confidence are left out, their images stay."""
     whole: dict[str, Any] = json.loads(export(annotations, "coco", "--min-confidence", 0.95).read_text("utf-8"))
     assert len(whole["images"]) == 2 and not whole["annotations"]
+
+
+@pytest.mark.parametrize("command", [(app, "--format", "coco"), (report.app,)], ids=["export", "report"])
+def test_what_is_no_file_of_ours_is_not_replaced(command: tuple[typer.Typer, str], annotations: Path) -> None:
+    """A pipe, also behind a link, a folder and a photograph stay; of a link to a file the file is written."""
+    program, *form = command
+    folder = annotations.parent
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("pipe")
+    before = (folder / "two" / "none.jpg").read_bytes()
+    for name in ("pipe", "link", "two", "two/none.jpg"):
+        done = CliRunner().invoke(program, [str(annotations), *form, "-o", str(folder / name)])
+        assert (done.exit_code, name in done.output) == (5, True), done.output
+    assert (folder / "pipe").is_fifo() and (folder / "link").is_symlink()
+    assert (folder / "two" / "none.jpg").read_bytes() == before
+    (folder / "page").touch()
+    (folder / "to page").symlink_to("page")
+    done = CliRunner().invoke(program, [str(annotations), *form, "-o", str(folder / "to page")])
+    assert done.exit_code == 0, done.output
+    assert (folder / "to page").is_symlink() and (folder / "page").stat().st_size > 0
 
 
 def test_no_tables_is_an_error(tmp_path: Path) -> None:

@@ -180,10 +180,17 @@ def test_a_file_as_a_root_has_its_way_out(tmp_path: Path) -> None:
 
 
 def test_tables_do_not_go_among_the_photographs_nor_work_to_nonsense(tmp_path: Path) -> None:
-    """A root as output, and an address that is none, are wrong usage before anything starts."""
-    (tmp_path / "photos").mkdir()
-    with pytest.raises(UsageError, match=r"output: .* is a folder of photographs"):
-        annotation_settings(tmp_path / "photos", output=tmp_path / "photos")
+    """A root or a folder of it as output, and an address that is none, are wrong usage before anything starts."""
+    photos = tmp_path / "photos"
+    for name in ("new", "2026", "tables"):
+        (photos / name).mkdir(parents=True)
+    (photos / "2026" / "a.jpg").touch()
+    (photos / "tables" / "images.parquet").touch()
+    for output in (photos, photos / "2026"):
+        with pytest.raises(UsageError, match=r"output: .* is a folder of photographs"):
+            annotation_settings(photos, output=output)
+    for output in (photos / "new", photos / "tables", photos / "none", tmp_path):
+        assert annotation_settings(photos, output=output).output == output
     with pytest.raises(UsageError, match="cluster: expected an address such as"):
         annotation_settings(tmp_path, cluster="nonsense")
     assert annotation_settings(tmp_path, cluster="tcp://head:8786").cluster == "tcp://head:8786"

@@ -85,7 +85,7 @@ def test_a_text_is_a_list_of_one(tmp_path: Path) -> None:
             annotation_settings(roots)
 
 
-@pytest.mark.parametrize("name", ["annotate", "report", "train", "evaluate"])
+@pytest.mark.parametrize("name", ["annotate", "report", "train", "evaluate", "export"])
 def test_a_module_is_its_command(name: str) -> None:
     """``python -m jobs.annotate`` is ``annotate``, and not a program that does nothing."""
     command = [sys.executable, "-m", f"jobs.{name}", "--version"]

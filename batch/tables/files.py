@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch.errors import OutputError
+from batch.images.formats import has_image_suffix
 from batch.waiting_for_disks import DiskFile, asking
 
 log = logging.getLogger("annotate.files")
@@ -66,6 +67,19 @@ def regular_file(path: Path) -> BinaryIO:
 
 def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def file_to_write(path: Path) -> Path:
+    """The file that a person has named to be written, or what a link of that name leads to.
+
+    Raises OutputError for a photograph, and for a folder, a pipe or a device, which would be replaced by a file.
+    """
+    file = path.resolve()
+    if has_image_suffix(file.name):
+        raise OutputError(f"{path} is named like a photograph. Name another file.")
+    if file.exists() and not file.is_file():
+        raise OutputError(f"Cannot write {path}: it is there, and no file. Name another.")
+    return file
 
 
 @contextmanager

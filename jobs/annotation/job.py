@@ -197,7 +197,13 @@ class AnnotationJob:
             with self.report.stage("draw"):
                 folders = settings.crops, settings.draw
                 write_missing_pictures(
-                    settings.output, self.identity, folders, settings.roots, settings.walk, settings.processes
+                    settings.output,
+                    self.identity,
+                    folders,
+                    settings.roots,
+                    settings.walk,
+                    settings.processes,
+                    self.report.show,
                 )
 
     def _write_run(self, rows: dict[str, int]) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ def write_missing_pictures(
     roots: tuple[Path | str, ...],
     walk: WalkSettings,
     jobs: int,
+    show: Callable[[str], None],
 ) -> None:
     """Write the crops and the drawn copies that ``folders`` lack, of all images of these roots, new or known.
 
-    None at all while the tables are still another model's. Raises OutputError.
+    None at all while the tables are still another model's. ``show`` is told how far it is. Raises OutputError.
     """
     if read_snapshot(output).identity != identity:
         return
@@ -44,9 +46,11 @@ def write_missing_pictures(
     asked = (one for one in known if one.key.root in walks and walks[one.key.root].wants(one.key.path))
     said = time.monotonic()
     for done, _ in enumerate(write_pictures(pictures, asked, jobs), 1):
+        how_far = f"{number_of(done, 'image')} drawn or cut out"
+        show(how_far)
         if time.monotonic() - said >= LOG_EVERY_SECONDS:
             said = time.monotonic()
-            log.info("%s drawn or cut out", number_of(done, "image"))
+            log.info("%s", how_far)
     for what, folder in (("crops of the faces", crops), ("copies with boxes and labels", draw)):
         if folder:
             log.info("%s: %s", what, folder)
