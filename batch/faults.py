@@ -3,37 +3,25 @@
 import errno
 from collections.abc import Iterator
 
-MAY_HEAL = frozenset(
+_VERDICTS = frozenset(
     getattr(errno, name)
     for name in (
-        *(
-            "EIO",
-            "ESTALE",
-            "ENODEV",
-            "ENXIO",
-            "ENOMEDIUM",
-            "EREMOTEIO",
-            "ENOLINK",
-            "EBUSY",
-            "EAGAIN",
-            "EINTR",
-            "ENOLCK",
-        ),
-        *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"),
-        *("ETIMEDOUT", "ENOTCONN", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EPIPE", "ESHUTDOWN"),
-        *("EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET"),
+        *("ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG", "EACCES", "EPERM"),
+        *("EINVAL", "EOVERFLOW", "EFBIG", "ESPIPE", "EILSEQ"),
     )
-    if hasattr(errno, name)  # not every system has them all
 )
-"""A disk that is going away, a machine that is short of something, a server that does not answer."""
+"""What the system says of a file by its number, or of how a decoder has read it. All else it says of a disk that is
+going away or wants to be checked, of a machine that is short of something, or of a server that does not answer."""
 
-_HEALING_ANSWERS = (408, 425, 429)
-"""Of a store, beside 500 and more."""
+_HEALING_ANSWERS = (408, 416, 425, 429)
+"""Of a store, beside 500 and more; 416 is said of an object that was longer when it was asked about."""
 _CONNECTION_ERRORS = {
     *("HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError", "ServerTimeoutError"),
     *("ServiceRequestError", "ServiceResponseError", "IncompleteReadError", "IncompleteRead", "TransportError"),
+    *("FlexibleChecksumError", "ResponseStreamingError"),
 }
-"""What botocore, aiohttp, Azure's and Google's clients call a connection that failed; they have no base in common."""
+"""What botocore, aiohttp, Azure's and Google's clients call a connection that failed, or has brought other bytes; they
+have no base in common."""
 
 
 NO_THREAD = "can't start new thread"
@@ -42,6 +30,11 @@ NO_THREAD = "can't start new thread"
 
 class TransientError(Exception):
     """An image cannot be read for now, by no fault of its own."""
+
+
+def is_refusal(number: int | None) -> bool:
+    """Whether an error of the system's with that number is a disk's or the machine's, and not a file's."""
+    return number is not None and number not in _VERDICTS
 
 
 def may_heal(error: BaseException) -> bool:
@@ -60,7 +53,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _heals(error: BaseException) -> bool:
     if isinstance(error, TransientError | TimeoutError | ConnectionError):
         return True
-    if isinstance(error, OSError) and error.errno in MAY_HEAL:
+    if isinstance(error, OSError) and is_refusal(error.errno):
         return True
     if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
         return True

@@ -22,12 +22,15 @@ def answered() -> None:
 
 @contextmanager
 def asking(place: object) -> Iterator[None]:
-    """Note both."""
+    """Note both; while it asks about other places, and until the next one, the question is that."""
+    before = _open.get(get_ident())
     ask(str(place))
     try:
         yield
     finally:
         answered()
+        if before:
+            ask(*before)
 
 
 def open_questions() -> dict[int, tuple[str]]:

@@ -19,7 +19,7 @@ from batch.errors import (
     UnreadError,
     WorkersError,
 )
-from batch.faults import MAY_HEAL, NO_THREAD
+from batch.faults import NO_THREAD, is_refusal
 from jobs.log import say_end
 from jobs.program import CANNOT_GO_ON
 from model.errors import DataError, DeviceError, ModelError, TrainingError
@@ -51,8 +51,6 @@ _ENDS = {
     for name, said in (("SIGTERM", "terminated"), ("SIGHUP", "hung up"), ("SIGQUIT", "quit"))
     if hasattr(signal, name)  # Windows has one of them
 }
-_REFUSED = MAY_HEAL | {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, getattr(errno, "EDQUOT", errno.ENOSPC)}
-"""What is a disk's or the machine's fault, wherever it comes up."""
 
 
 class Terminated(BaseException):
@@ -64,6 +62,8 @@ class Terminated(BaseException):
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> None:
+    for name in _ENDS:
+        signal.signal(signal.Signals[name], signal.SIG_IGN)  # a second one would cut off what is kept of the work
     raise Terminated(signal.Signals(number).name)
 
 
@@ -97,7 +97,7 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
 
 def _is_refusal(error: OSError | MemoryError | RuntimeError) -> bool:
     if isinstance(error, OSError):
-        return error.errno in _REFUSED
+        return is_refusal(error.errno) or error.errno in (errno.EACCES, errno.EPERM)
     return isinstance(error, MemoryError) or str(error) == NO_THREAD
 
 

@@ -8,16 +8,17 @@ import tarfile
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import annotate_command, annotate_here, astronaut, environment, noise, tables
 
-from batch.errors import UnreadError
-from batch.faults import MAY_HEAL, may_heal
+from batch.errors import RootError, UnreadError
+from batch.faults import may_heal
 from batch.images import decode
-from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Setback, Status
+from batch.outcome import VANISHED, ImageFile, Key, Outcome, Proposals, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots.walk import Walk, WalkSettings
 from batch.settings import WorkerSettings
@@ -51,10 +52,13 @@ class Answer(Exception):
         (ConnectionResetError(), True),
         (Answer(429), True),
         (Answer(503), True),
+        (Answer(416), True),
         (Answer(404), False),
         (Answer(403), False),
         (FileNotFoundError(errno.ENOENT, "gone"), False),
         (PermissionError(errno.EACCES, "no"), False),
+        (OSError(errno.EUCLEAN, "Structure needs cleaning"), True),
+        (OSError(errno.EINVAL, "Invalid argument"), False),
         (OSError("broken data stream"), False),
         (ValueError("damaged"), False),
     ],
@@ -67,13 +71,16 @@ def test_errors_are_told_apart(error: Exception, heals: bool) -> None:
     assert may_heal(wrapped) is heals
 
 
-@pytest.mark.parametrize("number", sorted(MAY_HEAL))
+@pytest.mark.parametrize(
+    "name",
+    ["EIO", "ESTALE", "ENODEV", "EAGAIN", "EMFILE", "ENOMEM", "ETIMEDOUT", "EUCLEAN", "EBADMSG", "ENOKEY", "ENOSPC"],
+)
 def test_a_photograph_that_cannot_be_read_for_now_has_no_outcome(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever of that kind the open file meets, the image is set back, and is read once it has healed."""
     astronaut().save(tmp_path / "a.jpg")
-    found = ImageFile(Key(str(tmp_path), "a.jpg"), 1, 1)
+    found, number = ImageFile(Key(str(tmp_path), "a.jpg"), 1, 1), getattr(errno, name)
 
     def failing(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -263,6 +270,40 @@ def test_what_had_vanished_or_was_denied_is_tried_again_once_it_can_be_opened(
     assert annotate_here(photos, tmp_path / "out").images == 1
     rows = pd.read_parquet(tmp_path / "out" / "images.parquet").set_index("path")["status"]
     assert (rows["link.png"], rows["astronaut.jpg"]) == ("no_face", "ok")
+
+
+def test_a_pipe_where_an_image_was_holds_up_nothing(photos: Path, tmp_path: Path) -> None:
+    """It is gone, with a suffix or without one; one that has become a pipe since it was found has vanished."""
+    shutil.copy(photos / "astronaut.jpg", photos / "without suffix")
+    annotate_here(photos, tmp_path / "out")
+    for name in ("astronaut.jpg", "without suffix"):
+        (photos / name).unlink()
+        os.mkfifo(photos / name)
+    annotate_here(photos, tmp_path / "out", prune=True)
+    assert len(tables(tmp_path / "out")[0]) == 3
+    turned = annotate_image(ImageFile(Key(str(photos), "astronaut.jpg"), 1, 1), WorkerSettings())
+    assert isinstance(turned, Outcome)
+    assert (turned.status, turned.error) == (Status.UNREADABLE, VANISHED)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_cannot_be_looked_at_is_not_taken_for_another_kind_of_file(
+    packed: bool, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image without suffix is known by its first bytes: where these cannot be read no row of it goes."""
+    shutil.copy(photos / "astronaut.jpg", photos / "without suffix")
+    root = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", photos)) if packed else photos
+    annotate_here(root, tmp_path / "out")
+    before = tables(tmp_path / "out")[0]
+
+    def failing(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zipfile.ZipExtFile.read" if packed else "batch.roots.walk.starts_like_image", failing)
+        with pytest.raises(RootError, match="Input/output error") if packed else nullcontext():
+            annotate_here(root, tmp_path / "out", rescan=True)
+    assert tables(tmp_path / "out")[0]["status"].equals(before["status"])
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the disk hang, and is not here")

@@ -128,6 +128,26 @@ def test_neither_half_of_a_checkpoint_counts_alone(table: str, wrong: bytes | No
     assert rows(tmp_path) == (["b"], ["b"])
 
 
+@pytest.mark.parametrize("column", [b"root", b"path", b"width", b"faces", b"annotated_at"])
+@pytest.mark.parametrize("place", ["checkpoints/00000001.images.parquet", "images.parquet"])
+def test_a_flipped_bit_in_the_name_of_a_column(place: str, column: bytes, tmp_path: Path) -> None:
+    """Where no checksum is: a checkpoint is done again, tables are exit code 5, and nothing is taken for a value."""
+    if place == "images.parquet":
+        publish_all(tmp_path, outcome("a"))
+    else:
+        write(tmp_path, outcome("a"))
+    damaged = bytearray((tmp_path / place).read_bytes())
+    damaged[damaged.index(column, len(damaged) - 8 - int.from_bytes(damaged[-8:-4], "little"))] ^= 1
+    (tmp_path / place).write_bytes(damaged)
+    if place == "images.parquet":
+        with pytest.raises(OutputError, match=r"images.parquet cannot be read.*other columns"):
+            publish_all(tmp_path, outcome("b"))
+    else:
+        assert Checkpoints(tmp_path, IDENTITY, LABELS).put_aside() == 1
+        publish_all(tmp_path, outcome("b"))
+        assert rows(tmp_path) == (["b"], ["b"])
+
+
 def test_a_clock_that_jumps_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The later rows win by their order, whatever the clock said when they were made."""
     for year, faces in ((2040, 1), (2020, 3), (1969, 2)):

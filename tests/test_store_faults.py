@@ -103,6 +103,18 @@ def test_a_store_that_is_busy_refuses_some_and_loses_none(
     assert_same_rows(tmp_path / "folder", tmp_path / "store")
 
 
+@pytest.mark.parametrize(("method", "fault"), [("GET", ("instead", 900)), ("HEAD", ("instead", 0))])
+def test_another_answer_than_the_object_is_no_verdict_on_it(
+    method: str, fault: Any, album: Path, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """What comes in its place, or has another length, is asked for again."""
+    proxy.break_for(3, fault, f"{method} /{BUCKET}/album/astronaut.jpg")
+    annotate_here(URL, tmp_path / "store", **patient(120))
+    annotate_here(album, tmp_path / "folder")
+    assert_same_rows(tmp_path / "folder", tmp_path / "store")
+    assert any(line.startswith(f"{method} /{BUCKET}/album/astronaut.jpg") for line in proxy.asked)
+
+
 def test_a_slow_store_is_no_dead_one(album: Path, proxy: FaultProxy, tmp_path: Path) -> None:
     """A photograph that takes seconds to come is read like any other, however little time decoding has."""
     proxy.break_all(("slow", 15_000), "astronaut.jpg")

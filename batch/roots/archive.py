@@ -42,15 +42,21 @@ class Contents:
     unopened: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[ImageFile]:
-        """The images, sorted by path; archives among the members are noted."""
+        """The images, sorted by path; archives among the members are noted. Raises RootError."""
         members = self.members
         for path in sorted(members.paths):
             if not self.settings.wants(path):
                 continue
-            if has_image_suffix(path) or starts_like_image(members.start(path)):
+            if has_image_suffix(path) or self._starts_like_image(path):
                 yield ImageFile(Key(self.root, path), *members.version(path))
             elif path.lower().endswith(_NOT_OPENED):
                 self.unopened.append(path)
+
+    def _starts_like_image(self, path: str) -> bool:
+        try:
+            return starts_like_image(self.members.start(path))
+        except OSError as error:
+            raise RootError(f"Cannot read the archive {self.root}: {error.strerror or error}.") from error
 
     @property
     def guessed(self) -> dict[str, tuple[int, int]]:

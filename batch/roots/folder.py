@@ -1,5 +1,6 @@
 """A folder as a root."""
 
+import stat
 from pathlib import Path
 
 from batch.errors import RootError
@@ -7,7 +8,7 @@ from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.roots.root import ImageSource, Listing, Version
 from batch.roots.walk import Walk, WalkSettings
-from batch.waiting_for_disks import asking
+from batch.waiting_for_disks import asking, open_to_read
 
 
 class Folder:
@@ -30,11 +31,14 @@ class Folder:
         """Whether there is nothing under that path, or a file that is no image; not if that cannot be seen."""
         file = self.path / from_text(path)
         try:
-            file.lstat()
-            if has_image_suffix(file.name):
-                return False  # below a link that is not followed
-            with file.open("rb") as opened:
-                return not starts_like_image(opened.read(16))
+            with asking(file):
+                file.lstat()
+                if has_image_suffix(file.name):
+                    return False  # below a link that is not followed
+                if not stat.S_ISREG(file.stat().st_mode):
+                    return True
+                with file.open("rb") as opened:
+                    return not starts_like_image(opened.read(16))
         except (FileNotFoundError, NotADirectoryError):
             return not file.is_symlink()
         except OSError:
@@ -43,7 +47,8 @@ class Folder:
     def has_folder(self, folder: str) -> bool:
         """Whether there is something of that name; also if that cannot be seen."""
         try:
-            (self.path / from_text(folder)).lstat()
+            with asking(self.path / from_text(folder)):
+                (self.path / from_text(folder)).lstat()
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
@@ -52,13 +57,15 @@ class Folder:
 
     def is_mount_point(self, folder: str) -> bool:
         """Whether another disk is mounted there."""
-        return (self.path / from_text(folder)).is_mount()
+        with asking(self.path / from_text(folder)):
+            return (self.path / from_text(folder)).is_mount()
 
     def device(self, folder: str) -> int | None:
         """The device that a folder lies on; None if there is no such folder or nothing in it."""
         place = self.path / from_text(folder)
         try:
-            return place.stat().st_dev if next(place.iterdir(), None) else None
+            with asking(place):
+                return place.stat().st_dev if next(place.iterdir(), None) else None
         except OSError:
             return None
 
@@ -85,7 +92,7 @@ class Folder:
     def may_open(self, path: str) -> bool:
         """Whether the file can be opened."""
         try:
-            with (self.path / from_text(path)).open("rb"):
+            with open_to_read(self.path / from_text(path)):
                 return True
         except OSError:
             return False

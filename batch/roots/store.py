@@ -64,24 +64,27 @@ class Store(InOnePiece):
             except PermissionError:  # who may list below a prefix only may not ask for the prefix itself
                 self._ask("ls", self._location)
 
-    def source(self, path: str, _version: Version | None = None) -> ImageSource:
-        """The object at a path."""
-        return Member(self, path)
+    def source(self, path: str, version: Version | None = None) -> ImageSource:
+        """The object at a path, as it was listed."""
+        return Member(self, path, version)
 
-    def read(self, path: str, _version: Version | None = None) -> bytes:
+    def read(self, path: str, version: Version | None = None) -> bytes:
         """The bytes of an object, asked for once; raises FileNotFoundError, PermissionError, ImageError, RootError.
 
         And TransientError for what may heal.
         """
         try:
             with _translated():
-                return self._read(path)
-        except (FileNotFoundError, PermissionError, ImageError, RootError):
+                content = self._read(path)
+        except (FileNotFoundError, PermissionError, ImageError, RootError, TransientError):
             raise
         except Exception as error:  # each store's client has errors of its own
             if may_heal(error):
                 raise TransientError(f"the store does not give it: {_reason(error)}") from error
             raise ImageError(Status.UNREADABLE, f"the store does not give it: {_reason(error)}") from error
+        if not content and version and version[0]:
+            raise TransientError(f"the store gives nothing of the {version[0]} bytes that it has listed")
+        return content
 
     def _read(self, path: str) -> bytes:
         key = f"{self._location}/{from_text(path)}"
@@ -94,7 +97,10 @@ class Store(InOnePiece):
             size = self._ask("info", key)["size"] or 0
         check_size(size)
         seconds = _ANSWER + size / _SLOWEST
-        return bytes(self._ask("cat_file", key, seconds, start=0, end=size)) if size else b""
+        content = bytes(self._ask("cat_file", key, seconds, start=0, end=size)) if size else b""
+        if len(content) != size:
+            raise TransientError(f"the store gives {len(content)} bytes of {size}")
+        return content
 
     def may_open(self, _path: str) -> bool:
         """Only the store knows."""

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from batch.errors import RootError
+from batch.faults import may_heal
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text, to_text
 from batch.outcome import ImageFile, Key
@@ -168,16 +169,17 @@ class Walk:
 
 def _identity(folder: str | Path) -> tuple[int, int]:
     try:
-        status = os.stat(folder)
+        with asking(folder):
+            status = os.stat(folder)
     except OSError:
         return (-1, -1)
     return status.st_dev, status.st_ino
 
 
 def holds_image(file: str | os.PathLike[str]) -> bool:
-    """Whether a file starts as an image does; not if it cannot be read."""
+    """Whether a file starts as an image does; it may if it cannot be read for now, and not if that is refused."""
     try:
         with asking(file), open(file, "rb") as opened:
             return starts_like_image(opened.read(16))
-    except OSError:
-        return False
+    except OSError as error:
+        return may_heal(error)

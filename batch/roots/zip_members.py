@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from batch.errors import RootError
+from batch.faults import may_heal
 from batch.outcome import ImageError, Status
 from batch.roots.members import int64, member_path, whole
 from batch.roots.root import Version, check_size
@@ -60,11 +61,13 @@ class ZipMembers:
         return _version(self._entries[path])
 
     def start(self, path: str) -> bytes:
-        """The first bytes; none if they cannot be read."""
+        """The first bytes; none if they are damaged. Raises OSError if they cannot be read now."""
         try:
             with self._zip.open(self._entries[path]) as stream:
                 return stream.read(16)
-        except Exception:  # encrypted, damaged in any way: not to be known for an image
+        except Exception as error:  # encrypted, damaged in any way: not to be known for an image
+            if may_heal(error):
+                raise
             return b""
 
     def read(self, path: str, version: Version | None = None) -> bytes:

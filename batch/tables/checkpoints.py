@@ -196,24 +196,20 @@ class Checkpoints:
         return self._states[version]
 
     def _looked_at(self, images: Path) -> _State:
-        table, faces = content_of(images), content_of(faces_of(images))
-        ours = json.dumps(self._identity, sort_keys=True)
+        ours, columns = json.dumps(self._identity, sort_keys=True), Columns(IMAGES, faces_schema(self._labels))
+        table = content_of(images, ours, columns.images)
+        faces = content_of(faces_of(images), ours, columns.faces)
         if table is not None and table.made_by != ours:
             return _State.FOREIGN
         if table is None or faces is None or faces.made_by != ours:
             return _State.DAMAGED
-        self._keep_at_hand(images, table.batches, faces.batches)
+        self._keep_at_hand(images, table.pieces, faces.pieces)
         sound = table.rows == self._written.get(images, table.rows) and table.faces == faces.rows
         return _State.WHOLE if sound else _State.DAMAGED
 
-    def _keep_at_hand(self, images: Path, *batches: list[pa.RecordBatch]) -> None:
-        if self._at_hand is not None and len(self._at_hand) < TOGETHER and all(batches):
-            schemas = Columns(IMAGES, faces_schema(self._labels))
-            tables = (
-                pa.Table.from_batches(some).select(schema.names).cast(schema)
-                for some, schema in zip(batches, schemas, strict=True)
-            )
-            rows = Rows(*tables)
+    def _keep_at_hand(self, images: Path, *pieces: list[pa.Table]) -> None:
+        if self._at_hand is not None and len(self._at_hand) < TOGETHER and all(pieces):
+            rows = Rows(*map(pa.concat_tables, pieces))
             if belong_together(rows.images, rows.faces):  # else merging says what is wrong
                 self._at_hand[images] = rows
 

@@ -10,35 +10,41 @@ import pyarrow.compute as pc
 
 from batch.tables.files import reading, regular_file
 from batch.tables.merge import SMALL
-from batch.tables.parquet import opened_table, pieces
+from batch.tables.parquet import as_written, opened_table, pieces
 
 
 class Content(NamedTuple):
     """What a table holds, and which model and detector have made it."""
 
-    made_by: str | None
+    made_by: str
     rows: int
     faces: int
-    batches: list[pa.RecordBatch]
+    pieces: list[pa.Table]
     """Of a small table all of them, else none."""
 
 
-def content_of(file: Path) -> Content | None:
-    """Read a table to its end; None if it is missing or damaged. Raises OutputError if it cannot be read."""
+def content_of(file: Path, made_by: str, schema: pa.Schema) -> Content | None:
+    """Read a table to its end; None if it is missing, or damaged: if ``made_by`` has made it, of another ``schema``.
+
+    Raises OutputError if it cannot be read.
+    """
     rows = faces = 0
-    batches: list[pa.RecordBatch] = []
+    small: list[pa.Table] = []
     try:
         with reading(file), _damage_apart(), regular_file(file) as opened:
             table = opened_table(opened)
-            made_by = (table.schema_arrow.metadata or {}).get(b"identity")
+            maker = (table.schema_arrow.metadata or {}).get(b"identity", b"").decode(errors="replace")
             for batch in pieces(table, 2**14):
                 rows += len(batch)
+                if maker != made_by:
+                    continue
+                piece = as_written(batch, schema)
                 if table.metadata.num_rows <= SMALL:
-                    batches.append(batch)
-                faces += (pc.sum(batch["faces"]).as_py() or 0) if "faces" in batch.schema.names else 0
+                    small.append(piece)
+                faces += (pc.sum(piece["faces"]).as_py() or 0) if "faces" in schema.names else 0
     except (FileNotFoundError, _Damage):
         return None
-    return Content(made_by.decode(errors="replace") if made_by else None, rows, faces, batches)
+    return Content(maker, rows, faces, small)
 
 
 class _Damage(Exception):

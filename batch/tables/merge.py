@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from batch.errors import OutputError
 from batch.outcome import Key
-from batch.tables.parquet import opened_table, pieces
+from batch.tables.parquet import as_written, opened_table, pieces
 from batch.tables.rows import SEPARATOR, Columns, Rows, joined
 
 _AT_ONCE = 2**16
@@ -215,10 +216,9 @@ class _Faces:
 
 
 def _tables(path: Path, file: pq.ParquetFile, schema: pa.Schema, size: int) -> Iterator[pa.Table]:
-    batches = pieces(file, size, schema.names)
-    while (batch := _read(path, lambda _: next(batches, None))) is not None:
-        if len(batch):
-            yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+    tables = map(partial(as_written, schema=schema), filter(len, pieces(file, size, schema.names)))
+    while (table := _read(path, lambda _: next(tables, None))) is not None:
+        yield table
 
 
 def _read(path: Path, read: Callable[[Path], Any]) -> Any:

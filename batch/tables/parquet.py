@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.tables.files import regular_file
@@ -23,6 +24,26 @@ def opened_table(file: Path | BinaryIO, **options: Any) -> pq.ParquetFile:
     Not by its name: pyarrow takes none that is not UTF-8, and waits for a pipe.
     """
     return pq.ParquetFile(regular_file(file) if isinstance(file, Path) else file, **READ, **options)
+
+
+_NEVER_NULL = ("root", "path", "faces")
+
+
+def as_written(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """A piece of a table with the columns of ``schema``; raises pyarrow.ArrowException if it is none of that.
+
+    The names of the columns stand where no checksum is.
+    """
+    try:
+        table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+    except (KeyError, ValueError) as error:
+        raise pa.ArrowInvalid(f"it has other columns: {error}") from error
+    for name in _NEVER_NULL:
+        if name in schema.names and table[name].null_count:
+            raise pa.ArrowInvalid(f"its column {name} has gaps")
+    if "faces" in schema.names and len(table) and pc.min(table["faces"]).as_py() < 0:
+        raise pa.ArrowInvalid("an image in it has fewer than no faces")
+    return table
 
 
 def pieces(table: pq.ParquetFile, rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
