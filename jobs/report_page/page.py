@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ _MOST_FAILED = 200
 """Failed images that are named without a script; the rest is counted."""
 _FOLDERS, _MOST_FOLDERS = 12, 200
 """Folders that are shown at first, and in all, without a script."""
+_FOLDERS_IN_NUMBERS = 1000
+"""Folders in the table of numbers, which takes most of a page that has thousands; the rest is one row more."""
 
 
 def render(annotations: Path, anonymous: bool = False, page: Path = Path("report.html")) -> str:
@@ -73,7 +76,8 @@ def _charts(rows: Rows, anonymous: bool, page: Path) -> dict[str, Any]:
 
             versions = images[["size_bytes", "modified_ns"]].iloc[rows.image].reset_index(drop=True)
             charts["sheets"] = contact_sheets(faces.join(versions), labels, page)
-    return charts | {"numbers": _numbers(charts), "shown_folders": _FOLDERS, "most_folders": _MOST_FOLDERS}
+    charts |= {"shown_folders": _FOLDERS, "most_folders": _MOST_FOLDERS, "in_numbers": _FOLDERS_IN_NUMBERS}
+    return charts | {"numbers": _numbers(charts)}
 
 
 def _folders(rows: Rows, anonymous: bool) -> list[Group]:
@@ -82,6 +86,18 @@ def _folders(rows: Rows, anonymous: bool) -> list[Group]:
     order = [index for index in np.argsort(-counts.sum(axis=1), kind="stable") if counts[index].any()]
     names = [f"folder {n}" for n in range(1, len(order) + 1)] if anonymous else [rows.folder_names[i] for i in order]
     return groups(names, counts[order], rows.labels)
+
+
+def _fullest(folders: list[Group]) -> list[Group]:
+    """Those that the numbers have, and the others as one."""
+    others = folders[_FOLDERS_IN_NUMBERS:]
+    if not others:
+        return folders
+    counts: Counter[str] = Counter()
+    for group in others:
+        counts.update({one.name: one.count for one in group.shares})
+    name = f"{len(others)} other folders"
+    return [*folders[:_FOLDERS_IN_NUMBERS], Group(name, counts.total(), shares(counts.items()))]
 
 
 def _bins(counts: list[int], edges: tuple[float, ...]) -> list[tuple[float, float, int]]:
@@ -93,7 +109,7 @@ def _numbers(charts: dict[str, Any]) -> str:
     tables: dict[str, list[Group]] = {
         "images by status": [Group("all images", 0, charts["statuses"])],
         "faces by emotion": [Group("all faces", 0, charts.get("emotions", []))],
-        "faces by folder": charts.get("folders", []),
+        "faces by folder": _fullest(charts.get("folders", [])),
         "faces over time": charts.get("periods", []),
     }
     for chart, name in (("faces by confidence", "confidences"), ("faces by size", "sizes")):

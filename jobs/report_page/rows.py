@@ -49,14 +49,18 @@ class Rows:
         return self._folders[0]
 
     @cached_property
-    def folder_names(self) -> list[str]:
-        """The folders below their root; with several roots, these come first, as short as they stay apart."""
+    def _shown_roots(self) -> dict[str, str]:
+        """What stands for each root before its folders: of several, names as short as they stay apart."""
         roots = list(dict.fromkeys(self.images["root"]))
-        short = {root: root.rstrip("/").rpartition("/")[2] for root in roots}
-        if len(set(short.values())) < len(roots):
-            short = {root: root for root in roots}
-        several = len(roots) > 1
-        return [f"{short[root]}/{path}".rstrip("/") if several else path or "." for root, path in self._folders[1]]
+        short = [root.rstrip("/").rpartition("/")[2] for root in roots]
+        apart = len(set(short)) == len(roots)
+        return dict(zip(roots, short if apart else roots, strict=True)) if len(roots) > 1 else dict.fromkeys(roots, "")
+
+    @cached_property
+    def folder_names(self) -> list[str]:
+        """The folders below their root; with several roots, these come first."""
+        shown = self._shown_roots
+        return ["/".join(filter(None, (shown[root], path))) or "." for root, path in self._folders[1]]
 
     def packed(self, page: Path) -> dict[str, Any]:
         """Everything as JSON can hold it, for ``report.js``; ``page`` is where links to photographs start from."""
@@ -64,21 +68,19 @@ class Rows:
         seconds = images["taken_at"].astype("datetime64[s]")
         days = seconds.to_numpy().astype("datetime64[D]").astype(np.int64)
         statuses = list(dict.fromkeys(images["status"].astype(str)))
-        roots = list(dict.fromkeys(root for root, _ in self._folders[1]))
-        without = np.setdiff1d(np.arange(len(images)), self.image)
+        roots = list(self._shown_roots)
         return {
             "labels": self.labels,
             "statuses": statuses,
-            "folders": self.folder_names,
-            "paths": [path for _, path in self._folders[1]],
+            "folders": [path for _, path in self._folders[1]],
             "rootOf": [roots.index(root) for root, _ in self._folders[1]],
-            "roots": [{"name": root, "link": _link(root, page)} for root in roots],
+            "roots": [{"name": root, "shown": self._shown_roots[root], "link": _link(root, page)} for root in roots],
             "names": list(images["path"].str.rpartition("/")[2]),
             "odd": {i: _quoted(path) for i, path in enumerate(images["path"]) if "\\" in path},
             "folder": _packed(self.folder),
             "status": _packed(images["status"].astype(str).map(statuses.index)),
             "day": _packed(np.where(seconds.isna(), _NO_DAY, days)),
-            "image": _packed(np.concatenate([self.image, without])),
+            "faces": _packed(np.bincount(self.image, minlength=len(images))),
             "label": _packed(self.label),
             "confidence": _packed(np.rint(faces["confidence"] * 1000)),
             **{name: _packed(faces[name]) for name in ("x", "y", "width", "height")},

@@ -11,9 +11,15 @@
     const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
     return new KINDS[kind](bytes.buffer);
   }
-  for (const name of ["folder", "status", "day", "image", "label", "confidence", "x", "y", "width", "height"])
+  for (const name of ["folder", "status", "day", "faces", "label", "confidence", "x", "y", "width", "height"])
     rows[name] = unpacked(rows[name]);
-  const faces = rows.label.length, count = rows.image.length, { labels, folders } = rows;
+  const faces = rows.label.length, { labels } = rows;
+  const folders = rows.folders.map((path, f) => [rows.roots[rows.rootOf[f]].shown, path].filter(Boolean).join("/") || ".");
+  const imageOf = []; // of each face, as they are sorted by image, and behind them each image without one
+  rows.faces.forEach((n, image) => { for (; n; n--) imageOf.push(image); });
+  rows.faces.forEach((n, image) => { if (!n) imageOf.push(image); });
+  rows.image = Int32Array.from(imageOf);
+  const count = rows.image.length;
   const size = new Int32Array(faces);
   for (let i = 0; i < faces; i++) size[i] = Math.max(rows.width[i], rows.height[i]);
   const days = [...new Set(rows.day)].filter((day) => day !== NO_DAY).sort((a, b) => a - b);
@@ -62,10 +68,11 @@
   }
 
   let left = [], shown = 0;
-  function filter() {
+  const kept = new Uint8Array(count);
+  function filter() { // row by row as they lie in memory, which is several times faster than in another order
     const want = wanted(), anyLabel = want.label.every(Boolean), asked = want.surer >= 0 || want.larger >= 0 || want.unsurer < Infinity || want.smaller < Infinity;
-    left = [];
-    for (const i of ordered(fields.order.value)) {
+    kept.fill(0);
+    for (let i = 0; i < count; i++) {
       const image = rows.image[i], day = rows.day[image];
       if (!want.folder[rows.folder[image]] || (want.status >= 0 && rows.status[image] !== want.status)) continue;
       if (day < want.after || day > want.before || (day === NO_DAY && want.before < Infinity)) continue;
@@ -73,8 +80,9 @@
         if (!want.label[rows.label[i]] || rows.confidence[i] < want.surer || rows.confidence[i] > want.unsurer) continue;
         if (size[i] < want.larger || size[i] > want.smaller) continue;
       } else if (want.status < 0 || !anyLabel || asked) continue; // images without faces come when their status is asked for
-      left.push(i);
+      kept[i] = 1;
     }
+    left = ordered(fields.order.value).filter((i) => kept[i]);
   }
 
   // ---- charts
@@ -207,8 +215,8 @@
     counts = new Uint32Array(folders.length * labels.length);
     folderTotals = new Uint32Array(folders.length);
     let of = 0;
-    for (const i of left) {
-      if (i >= faces) continue;
+    for (let i = 0; i < faces; i++) {
+      if (!kept[i]) continue;
       const image = rows.image[i], folder = rows.folder[image], label = rows.label[i], at = when[image];
       of++; totals[label]++; folderTotals[folder]++; counts[folder * labels.length + label]++;
       sure[Math.min(19, Math.floor(rows.confidence[i] / 50))]++;
@@ -231,7 +239,7 @@
     if (link) link.onclick = (event) => { event.preventDefault(); look(row); };
   }
   function pathOf(image) {
-    const folder = rows.paths[rows.folder[image]];
+    const folder = rows.folders[rows.folder[image]];
     return folder ? `${folder}/${rows.names[image]}` : rows.names[image];
   }
   function linkOf(image) {
@@ -305,12 +313,12 @@
   function showMore() {
     const next = left.slice(shown, shown + PAGE);
     shown += next.length;
-    $("faces").append(...next.map(found));
+    $("faces").append(...Array.from(next, found));
     $("more").hidden = shown >= left.length;
   }
   function apply() {
     filter();
-    const people = left.reduce((n, i) => n + (i < faces), 0);
+    const people = kept.subarray(0, faces).reduce((n, one) => n + one, 0);
     $("found").textContent = `${figure(people)} of ${numberOf(faces, "face")}` + (people < left.length ? `, ${numberOf(left.length - people, "image")} without` : "");
     shown = 0;
     $("faces").replaceChildren();
