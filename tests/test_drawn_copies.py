@@ -79,7 +79,7 @@ def test_labels_are_readable_and_inside(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("count", "side"), [(4, 100), (30, 40), (200, 24)])
 def test_labels_cover_neither_each_other_nor_faces(count: int, side: int) -> None:
-    """However close the faces stand, no label lies on another one or another face; those without room have a number."""
+    """No label lies on another one or another face; each is the whole text or a number."""
     size, across = (1200, 800), 1200 // (side + 6)
     boxes = [Box(3 + i % across * (side + 6), 3 + i // across * (side + 10), side, side) for i in range(count)]
     labels = [Label(box, "surprise 87 %", colour_of(i)) for i, box in enumerate(boxes)]
@@ -89,9 +89,31 @@ def test_labels_cover_neither_each_other_nor_faces(count: int, side: int) -> Non
     for one in placed:
         others = [Area(*box[:2], box.x + box.width, box.y + box.height) for box in boxes if box != one.label.box]
         assert not any(one.area.meets(other) for other in others)
+        assert one.text == (str(one.number) if one.number else one.label.text)
     assert all(one.area.left >= 0 and one.area.right <= size[0] and one.area.bottom <= size[1] for one in placed)
     drawn = draw_faces(Image.new("RGB", size), labels)
     assert (drawn.height > size[1]) == any(one.number for one in placed)
+
+
+def test_a_label_is_nearest_to_its_own_box() -> None:
+    """Where there is room elsewhere, no label stands below one box and above another, or between two side by side."""
+    above, below, beside = Box(600, 4, 100, 100), Box(600, 130, 100, 100), Box(730, 130, 100, 100)
+    for one, other in ((above, below), (below, above), (below, beside), (beside, below)):
+        for placed in place_labels([Label(box, "joy 87 %", "#000000") for box in (one, other)], (1200, 800), _measured):
+            height = placed.area.bottom - placed.area.top
+            neighbour = other if placed.label.box == one else one
+            assert not placed.area.grown(height).meets(
+                Area(*neighbour[:2], neighbour.x + neighbour.width, neighbour.y + neighbour.height)
+            )
+
+
+@pytest.mark.parametrize("side", [200, 1200, 6000])
+def test_labels_of_a_picture_are_of_like_size_and_whole(side: int) -> None:
+    """Beside a face that fills half the picture a tiny one's text is half as large, and both have their percentage."""
+    boxes = [Box(0, 0, side // 2, side // 2), Box(side // 2, side // 2, side // 80, side // 80)]
+    placed = place_labels([Label(box, "joy 87 %", "#000000") for box in boxes], (side, side), _measured)
+    assert [one.text for one in placed] == ["joy 87 %"] * 2
+    assert [one.font_size for one in placed] == [max(10, 0.024 * side), max(10, 0.012 * side)]
 
 
 def test_every_colour_is_readable_and_apart() -> None:

@@ -68,7 +68,7 @@ def _gets_png(name: str) -> bool:
 def draw_faces(picture: Image.Image, labels: list[Label]) -> Image.Image:
     """Draw boxes and labels into an RGB ``picture``, readable at any size of it, and give it.
 
-    In a crowd, where there is room for numbers only, it is longer by a legend of them.
+    Where there is room for some faces' numbers only, it is longer by a legend of them.
     """
     placed = place_labels(labels, picture.size, _measured)
     numbered = [one for one in placed if one.number is not None]

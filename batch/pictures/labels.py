@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 from batch.outcome import Box
 
+_FONT_SIZES = 0.012, 0.024
+"""Smallest and largest, in long sides of the picture, and at least ten pixels: readable, and not very unlike."""
 Measure = Callable[[str, float], tuple[float, float]]
 """Width and height of a text at a font size."""
 
@@ -22,6 +25,10 @@ class Area(NamedTuple):
         """Whether they have a pixel in common."""
         across = self.left < other.right and other.left < self.right
         return across and self.top < other.bottom and other.top < self.bottom
+
+    def grown(self, by: float) -> "Area":
+        """With so much more on each side."""
+        return Area(self.left - by, self.top - by, self.right + by, self.bottom + by)
 
 
 @dataclass(frozen=True)
@@ -47,15 +54,16 @@ class PlacedLabel:
 def place_labels(labels: list[Label], size: tuple[int, int], measure: Measure) -> list[PlacedLabel]:
     """A place for each label in a picture of that size, largest faces first; a box without room has none.
 
-    What there is room for is taken: the whole text, the emotion alone, a number, each in two sizes.
+    What there is room for is taken: the whole text or else a number, each in two sizes. Where there is a choice, it is
+    so far from the boxes of others that it is plain whose it is.
     """
     faces = [_area(label.box) for label in labels]
     taken: list[Area] = []
     placed: list[PlacedLabel] = []
     for index in sorted(range(len(labels)), key=lambda i: -labels[i].box.width * labels[i].box.height):
-        others = taken + faces[:index] + faces[index + 1 :]
+        others = faces[:index] + faces[index + 1 :]
         number = 1 + sum(one.number is not None for one in placed)
-        one = next(_fitting(labels[index], number, others, size, measure), None)
+        one = next(_fitting(labels[index], number, others, taken, size, measure), None)
         if one is not None:
             placed.append(one)
             taken.append(one.area)
@@ -63,16 +71,18 @@ def place_labels(labels: list[Label], size: tuple[int, int], measure: Measure) -
 
 
 def _fitting(
-    label: Label, number: int, others: list[Area], size: tuple[int, int], measure: Measure
+    label: Label, number: int, others: list[Area], taken: list[Area], size: tuple[int, int], measure: Measure
 ) -> Iterator[PlacedLabel]:
-    font_size, smallest = _font_size(label.box, max(size)), max(10.0, 0.008 * max(size))
-    for text in (label.text, label.text.split()[0], str(number)):
+    smallest, largest = (max(10.0, share * max(size)) for share in _FONT_SIZES)
+    font_size = min(max(0.22 * label.box.width, smallest), largest)
+    for text, apart in product((label.text, str(number)), (True, False)):
         for points in dict.fromkeys((font_size, smallest)):
             across, down = measure(text, points)
             for left, top in _corners(_area(label.box), across, down):
                 area = Area(left, top, left + across, top + down)
                 inside = left >= 0 and top >= 0 and area.right <= size[0] and area.bottom <= size[1]
-                if inside and not any(area.meets(other) for other in others):
+                around = area.grown(down if apart else 0)
+                if inside and not any(map(around.meets, others)) and not any(map(area.meets, taken)):
                     yield PlacedLabel(label, text, area, points, number if text == str(number) else None)
 
 
@@ -84,11 +94,6 @@ def _corners(face: Area, across: float, down: float) -> Iterable[tuple[float, fl
     covers = across * down / max(1.0, (face.right - face.left) * (face.bottom - face.top))
     within = [(x, y) for y in (face.top, face.bottom - down) for x in ends] if covers < 0.15 else []
     return [*outside, *beside, *within]
-
-
-def _font_size(box: Box, long_side: int) -> float:
-    """A fifth of the face, and readable at any size of the picture."""
-    return min(max(0.22 * box.width, 0.014 * long_side, 10), max(0.03 * long_side, 10))
 
 
 def _area(box: Box) -> Area:
