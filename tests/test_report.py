@@ -17,6 +17,7 @@ from conftest import annotate_here, astronaut, noise
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
+from batch.errors import OutputError
 from batch.names import from_text
 from batch.tables.publish import publish
 from batch.tables.rows import Rows
@@ -66,6 +67,20 @@ def test_page_stands_alone_and_runs_nothing_of_others(annotations: Path, photos:
     assert set(re.findall(r'src="(.{0,5})', page)) == {"data:"}
     assert "Over time" in page and ">2020-05<" in page
     assert "Without one: 2 faces in 2 photographs." in page
+    assert "deep/<wbr>mirrored<wbr>.png" in page
+    assert not re.findall(r"[\d}] %", page), "a line that begins with a percent sign"
+
+
+def test_page_tells_of_the_model(annotations: Path) -> None:
+    """Its name and the beginning of its hash, and its card as headings, tables and paragraphs, no click away."""
+    page = render(annotations)
+    sha256 = json.loads((annotations / "run.json").read_text("utf-8"))["identity"]["model"]
+    assert f">emotions.keras, {sha256[:12]}</td>" in page
+    assert 'href="#model-card"' in page
+    card = page.partition('<section id="model-card">')[2].partition("</section>")[0]
+    assert card.startswith("<h2>Model card: <code>emotions.keras</code></h2>")
+    assert "<th>macro-F1</th>" in card and "<strong>facial expression</strong>" in card
+    assert "**" not in card and "<details" not in card
 
 
 def test_no_face_comes_twice_among_the_surest(photos: Path, tmp_path: Path) -> None:
@@ -174,7 +189,8 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to loo
 
 def seen_by_browser(page: Path, script: str, *options: str) -> dict[str, object]:
     """What ``script`` says of the page once it is there: the JSON of the object that it returns."""
-    answer = f"document.getElementById('seen').textContent = JSON.stringify((() => {{{script}}})());"
+    write = "seen => document.getElementById('seen').textContent = JSON.stringify(seen)"
+    answer = f"(async () => {{{script}}})().then({write});"
     probe = f"<pre id=seen></pre><script>{answer}</script></body>"
     looked_at = page.with_name(f"looked_at_{page.name}")
     looked_at.write_text(page.read_text("utf-8").replace("</body>", f"{probe}</script></body>"), "utf-8")
@@ -202,14 +218,21 @@ def test_page_in_a_browser(width: int, dark: bool, annotations: Path, tmp_path: 
     seen = seen_by_browser(
         page,
         f"""document.body.style.width = "{width}px";
+        const lines = text => {{
+          const range = document.createRange();
+          range.selectNode(text);
+          return range.getClientRects().length; }};
         const style = getComputedStyle(document.body), images = [...document.querySelectorAll("figure img[src^=data]")];
         return {{ wider: document.body.scrollWidth - document.body.clientWidth,
+          words: [...document.querySelectorAll("td.word")].map(x => x.firstChild && lines(x.firstChild)),
+          heights: [...document.querySelectorAll("form > label > :is(input, select)")].map(x => x.offsetHeight),
           ink: style.color, paper: style.backgroundColor, shapes: images.map(i => i.clientWidth - i.clientHeight),
           ready: document.documentElement.dataset.ready }};""",
         f"--blink-settings=preferredColorScheme={0 if dark else 1}",
         "--window-size=1400,1000",
     )
     assert seen["wider"] <= 0 and seen["ready"] is not None
+    assert set(seen["words"]) == {1} and len(set(seen["heights"])) == 1
     assert seen["shapes"] and set(seen["shapes"]) == {0}
     ink, paper = (np.mean([int(level) for level in re.findall(r"\d+", seen[name])[:3]]) for name in ("ink", "paper"))
     assert (ink - paper > 150) if dark else (paper - ink > 150)
@@ -259,6 +282,45 @@ def test_filters_find_what_the_table_has(annotations: Path, tmp_path: Path) -> N
     written = re.search(r"id=\"by-period\">(.*?)</section>", page.read_text("utf-8"), re.DOTALL)
     assert written and seen["periods"] == re.findall(r"<div title=\"(.*?)\"", written[1])
     assert seen["periods"][0] == "2020-05: 1 face"
+
+
+@needs_chromium
+def test_page_says_why_it_shows_no_photograph(tmp_path: Path) -> None:
+    """It is gone, or this browser cannot show it, or not upright; where the page has the face itself, that is shown."""
+    from PIL import Image
+
+    (tmp_path / "photos").mkdir()
+    upright = astronaut().crop((0, 0, 400, 300))
+    for name in ("a.png", "b.png", "c.tif"):
+        upright.save(tmp_path / "photos" / name)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photos" / "d.webp", exif=exif, lossless=True)
+    annotate_here(tmp_path / "photos", tmp_path / "out")
+    page = tmp_path / "report.html"
+    page.write_text(render(tmp_path / "out", page=page), "utf-8")
+    (tmp_path / "photos" / "a.png").unlink()
+    (tmp_path / "photos" / "b.png").unlink()
+    seen = seen_by_browser(
+        page,
+        """const seen = {}, dialog = document.getElementById("look");
+        const wait = () => new Promise(go => setTimeout(go, 500));
+        await wait();
+        for (const one of document.querySelectorAll("#faces figure")) {
+          one.querySelector("button").click();
+          await wait();
+          const tile = one.querySelector(".gone")?.textContent ?? "the face";
+          seen[one.querySelector("figcaption").lastChild.textContent] = [tile, dialog.querySelector("p").textContent];
+          dialog.close();
+        }
+        return seen;""",
+        "--virtual-time-budget=10000",
+    )
+    gone, unknown = "not found; has it moved, or this page?", "this browser cannot show it"
+    expected = {"a.png": gone, "b.png": gone, "c.tif": unknown, "d.webp": "this browser shows it sideways"}
+    assert {name: tile for name, (tile, _) in seen.items()} == expected | {"a.png": "the face"}
+    for name, why in expected.items():
+        assert seen[name][1].endswith(f"{name}: {why}")
 
 
 def many(output: Path, faces: int = 100_000, images: int = 60_000, folders: int = 8_400) -> Path:
@@ -343,6 +405,13 @@ def test_no_tables_is_an_error(make: bool, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [str(tmp_path / "out"), "-o", str(tmp_path / "page.html")])
     assert done.exit_code == 5
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_table_is_not_its_folder(tmp_path: Path) -> None:
+    """Whoever names a table instead of the folder that it lies in is told so."""
+    (tmp_path / "faces.parquet").write_bytes(b"")
+    with pytest.raises(OutputError, match=rf"is a file\. Name the output folder of annotate: {tmp_path}\."):
+        render(tmp_path / "faces.parquet")
 
 
 def test_a_person_is_told_what_was_written(

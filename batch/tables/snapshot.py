@@ -133,6 +133,8 @@ def _opened(output: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         if not (output / IMAGES_FILE).exists() and not (output / FACES_FILE).exists():
             raise OutputError(f"No tables in {output}. Run annotate first, or name its output folder.") from error
         raise OutputError(f"{error.filename} is missing, but the table beside it is there. {_WAY_OUT}") from error
+    except NotADirectoryError as error:
+        raise OutputError(f"{output} is a file. Name the output folder of annotate: {output.parent}.") from error
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"The tables in {output} cannot be read: {error}. {_WAY_OUT}") from error
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 FEW = 30
-"""Faces below which a folder is shown in gray: its shares say little."""
+"""Faces below which a folder is hatched: its shares say little."""
 CONFIDENCES = tuple(np.linspace(0, 1, 21).round(2))
 SIZES = tuple(2.0 ** np.arange(4, 12.5, 0.5))
 """Edges of the bins of face sizes: 16 to 4096 pixels in steps of a half power of two."""

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,7 @@ from batch.tables.csv_tables import write_csv
 from batch.tables.snapshot import read_annotations
 from jobs.report_page.figures import CONFIDENCES, SIZES, Group, by_period, counted, groups, histogram, shares
 from jobs.report_page.rows import Rows
-from model.bundle import EMOTION_MODEL, SHIPPED, read_card
+from model.bundle import SHIPPED, fingerprint
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_FAILED = 200
@@ -27,6 +28,8 @@ _FOLDERS, _MOST_FOLDERS = 12, 200
 """Folders that are shown at first, and in all, without a script."""
 _FOLDERS_IN_NUMBERS = 1000
 """Folders in the table of numbers, which takes most of a page that has thousands; the rest is one row more."""
+_BREAKS = re.compile(r"(?<=[/_-])|(?=\.)")
+"""Where the name of a file may go on in the next line."""
 
 
 def render(annotations: Path, anonymous: bool = False, page: Path = Path("report.html")) -> str:
@@ -36,21 +39,25 @@ def render(annotations: Path, anonymous: bool = False, page: Path = Path("report
     """
     try:
         from jinja2 import Environment, FileSystemLoader
+        from markupsafe import Markup, escape
     except ImportError as error:
         raise OutputError("Reports need the extra [report]: pip install 'emotion-annotate[report]'.") from error
     faces, images = read_annotations(annotations)
     run = annotations / "run.json"
     labels = list(faces.columns[faces.columns.get_loc("confidence") + 1 :])
-    template = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True).get_template("report.html")
+    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True)
+    environment.filters["breakable"] = lambda text: Markup(_BREAKS.sub("<wbr>", escape(text)))  # noqa: S704 - escaped
     made = json.loads(run.read_text("utf-8")) if run.exists() else None
-    return template.render(
+    shipped = _shipped_model(made["identity"]["model"]) if made else None
+    return environment.get_template("report.html").render(
         images=len(images),
         faces=len(faces),
         anonymous=anonymous,
         failed=_failed(images, anonymous),
         annotated=(images["annotated_at"].min(), images["annotated_at"].max()) if len(images) else None,
         run=made,
-        model_card=_model_card(made),
+        model_name=shipped.name if shipped else None,
+        model_card=_model_card() if shipped else None,
         colours={label: colour_of(index) for index, label in enumerate(labels)},
         **_charts(Rows(faces, images, labels), anonymous, page),
     )
@@ -126,11 +133,22 @@ def _numbers(charts: dict[str, Any]) -> str:
     return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _model_card(run: dict[str, Any] | None) -> str | None:
-    """The card of the model that made the tables, without its header, if it is the one that ships."""
-    card = SHIPPED / "README.md"
-    shipped = run is not None and run["identity"]["model"] == read_card(EMOTION_MODEL).sha256
-    return card.read_text("utf-8").split("\n---\n", 1)[-1] if shipped and card.exists() else None
+def _shipped_model(sha256: str) -> Path | None:
+    """The file of the model that made the tables, if it is one that ships."""
+    return next((file for file in SHIPPED.glob("*.keras") if fingerprint(file) == sha256), None)
+
+
+def _model_card() -> str:
+    """The card of the models that ship as HTML, without its header, its headings below the page's own."""
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    card = (SHIPPED / "README.md").read_text("utf-8").split("\n---\n", 1)[-1]
+    tokens = reader.parse(card.replace(" %", "\N{NO-BREAK SPACE}%"))
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{int(token.tag[1:]) + 1}"
+    return str(reader.renderer.render(tokens, reader.options, {}))
 
 
 def _failed(images: pd.DataFrame, anonymous: bool) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class Rows:
             "folder": _packed(self.folder),
             "status": _packed(images["status"].astype(str).map(statuses.index)),
             "day": _packed(np.where(seconds.isna(), _NO_DAY, days)),
+            "tall": _packed((images["width"] < images["height"]).fillna(False)),
             "faces": _packed(np.bincount(self.image, minlength=len(images))),
             "label": _packed(self.label),
             "confidence": _packed(np.rint(faces["confidence"] * 1000)),

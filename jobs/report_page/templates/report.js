@@ -5,13 +5,14 @@
   const { rows, colours, shown: SHOWN_FOLDERS } = JSON.parse(document.getElementById("rows").textContent);
   const KINDS = { Uint8: Uint8Array, Uint16: Uint16Array, Int32: Int32Array };
   const NO_DAY = -(2 ** 31), DAY = 86400000, PAGE = 24, FEW = 30, AROUND = 1.3, Z = 1.959963984540054;
+  const SHOWN_BY_BROWSERS = /\.(jpe?g|jfif|png|gif|webp|avif|bmp)$/i, SIDEWAYS = "this browser shows it sideways";
   const $ = (id) => document.getElementById(id);
 
   function unpacked({ kind, base64 }) {
     const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
     return new KINDS[kind](bytes.buffer);
   }
-  for (const name of ["folder", "status", "day", "faces", "label", "confidence", "x", "y", "width", "height"])
+  for (const name of ["folder", "status", "day", "tall", "faces", "label", "confidence", "x", "y", "width", "height"])
     rows[name] = unpacked(rows[name]);
   const faces = rows.label.length, { labels } = rows;
   const folders = rows.folders.map((path, f) => [rows.roots[rows.rootOf[f]].shown, path].filter(Boolean).join("/") || ".");
@@ -106,7 +107,7 @@
   const numberOf = (n, thing) => `${figure(n)} ${thing}${n === 1 ? "" : "s"}`;
   function told(name, n, of) {
     const [low, high] = wilson(n, of);
-    return `${name}: ${figure(n)} of ${figure(of)}, ${percent(n / of)} % (${percent(low)} to ${percent(high)} %)`;
+    return `${name}: ${figure(n)} of ${figure(of)}, ${percent(n / of)}\u00a0% (${percent(low)} to ${percent(high)}\u00a0%)`;
   }
   function piece(side, share, colour, title) {
     const made = element("i");
@@ -115,8 +116,8 @@
     if (title) made.title = title;
     return made;
   }
-  function named(name, few) {
-    const made = element("span", few ? "name few" : "name"), text = element("bdi");
+  function named(name) {
+    const made = element("span", "name"), text = element("bdi");
     text.textContent = made.title = name;
     made.append(text);
     return made;
@@ -134,7 +135,7 @@
       const bar = element("span", "bar alone"), [low, high] = wilson(totals[i], of);
       bar.title = told(labels[i], totals[i], of);
       bar.append(piece("width", totals[i] / most, colours[i]));
-      return [named(labels[i]), bar, numbered(`${figure(totals[i])} · ${percent(totals[i] / of)} % (${percent(low)}–${percent(high)})`)];
+      return [named(labels[i]), bar, numbered(`${figure(totals[i])} · ${percent(totals[i] / of)}\u00a0% (${percent(low)}–${percent(high)})`)];
     }));
   }
 
@@ -148,7 +149,7 @@
         const n = counts[f * labels.length + l];
         if (n) bar.append(piece("width", n / of, colours[l], told(label, n, of)));
       });
-      const name = named(folders[f], few);
+      const name = named(folders[f]);
       name.style.cursor = "pointer";
       name.onclick = () => { fields.folder.value = folders[f]; apply(); };
       return [name, bar, numbered(figure(of))];
@@ -226,8 +227,8 @@
     drawEmotions(totals, of);
     drawFolders();
     drawPeriods(ofDays);
-    drawBins("confidences", sure, (b) => `${5 * b} to ${5 * b + 5} %`);
-    drawBins("sizes", large, (b) => `${Math.round(2 ** (4 + b / 2))} to ${Math.round(2 ** (4.5 + b / 2))} pixels`);
+    drawBins("confidences", sure, (b) => `${5 * b} to ${5 * b + 5}\u00a0%`);
+    drawBins("sizes", large, (b) => `${Math.round(2 ** (4 + b / 2))} to ${Math.round(2 ** (4.5 + b / 2))}\u00a0pixels`);
   }
 
   // ---- faces
@@ -247,20 +248,33 @@
     if (root.link === null) return null;
     return root.link + (rows.odd[image] ?? pathOf(image).split("/").map(encodeURIComponent).join("/"));
   }
-  function gone(crop) {
+  function breakable(name) { // goes on in the next line where the name has a joint
+    const made = element("span");
+    for (const part of name.split(/(?<=[/_-])|(?=\.)/)) made.append(element("wbr"), part);
+    return made;
+  }
+  function missing(image) { // why there is no picture, as far as a page can tell
+    const readable = ["ok", "no_face"].includes(rows.statuses[rows.status[image]]), there = linkOf(image) !== null;
+    return there && readable && SHOWN_BY_BROWSERS.test(rows.names[image]) ? "not found; has it moved, or this page?" : "this browser cannot show it";
+  }
+  function isSideways(picture, image) { // as browsers leave what WebP says of its orientation
+    return picture.naturalWidth < picture.naturalHeight !== Boolean(rows.tall[image]);
+  }
+  function gone(crop, why) {
     const made = element("span", "gone");
-    made.textContent = "this browser cannot show it";
+    made.textContent = why;
     crop.replaceChildren(made);
   }
   function crop(i) { // a face as it was cut, or out of the photograph itself
     const made = element("span", "crop"), picture = element("img"), link = linkOf(rows.image[i]);
     picture.alt = "";
     if (embedded.has(i)) picture.src = embedded.get(i);
-    else if (link === null) gone(made);
+    else if (link === null) gone(made, missing(rows.image[i]));
     else {
       picture.loading = "lazy";
-      picture.onerror = () => gone(made);
+      picture.onerror = () => gone(made, missing(rows.image[i]));
       if (i < faces) picture.onload = () => {
+        if (isSideways(picture, rows.image[i])) return gone(made, SIDEWAYS);
         const side = AROUND * size[i], share = (pixels) => `${(100 * pixels) / side}%`;
         picture.className = "whole";
         Object.assign(picture.style, {
@@ -278,19 +292,20 @@
     button.type = "button";
     button.onclick = () => look(i);
     button.append(crop(i));
-    if (i < faces) caption.append(swatch(colours[rows.label[i]]), ` ${labels[rows.label[i]]} ${percent(rows.confidence[i] / 1000)} %`);
+    if (i < faces) caption.append(swatch(colours[rows.label[i]]), ` ${labels[rows.label[i]]} ${percent(rows.confidence[i] / 1000)}\u00a0%`);
     else caption.append(rows.statuses[rows.status[image]]);
-    caption.append(element("br"), rows.names[image]);
+    caption.append(element("br"), breakable(rows.names[image]));
     caption.title = `${folders[rows.folder[image]]}/${rows.names[image]}`;
     made.append(button, caption);
     return made;
   }
   function look(i) {
     const dialog = $("look"), picture = dialog.querySelector("img"), box = dialog.querySelector("b"), text = dialog.querySelector("p");
-    const image = rows.image[i], link = linkOf(image);
+    const image = rows.image[i], link = linkOf(image), why = element("span");
     box.hidden = true;
     picture.onload = () => {
       if (i >= faces || !picture.naturalWidth || picture.src.startsWith("data:")) return;
+      if (isSideways(picture, image)) { why.textContent = `: ${SIDEWAYS}`; return; }
       const share = (pixels, of) => `${(100 * pixels) / of}%`;
       Object.assign(box.style, {
         left: share(rows.x[i], picture.naturalWidth), width: share(rows.width[i], picture.naturalWidth),
@@ -298,14 +313,19 @@
       });
       box.hidden = false;
     };
-    picture.onerror = () => { picture.onerror = null; if (embedded.has(i)) picture.src = embedded.get(i); else picture.removeAttribute("src"); };
-    picture.src = link ?? embedded.get(i) ?? "";
-    const facts = i < faces ? `${labels[rows.label[i]]} ${(rows.confidence[i] / 10).toFixed(1)} %, face of ${rows.width[i]} × ${rows.height[i]} pixels. ` : `${rows.statuses[rows.status[image]]}. `;
+    const lack = () => {
+      picture.onerror = null;
+      why.textContent = `: ${missing(image)}`;
+      if (embedded.has(i)) picture.src = embedded.get(i); else picture.removeAttribute("src");
+    };
+    picture.onerror = lack;
+    if (link === null) lack(); else picture.src = link;
+    const facts = i < faces ? `${labels[rows.label[i]]} ${(rows.confidence[i] / 10).toFixed(1)}\u00a0%, face of ${rows.width[i]} × ${rows.height[i]} pixels. ` : `${rows.statuses[rows.status[image]]}. `;
     const day = rows.day[image] === NO_DAY ? "" : `Taken ${new Date(rows.day[image] * DAY).toISOString().slice(0, 10)}. `;
     const name = element(link === null ? "span" : "a");
     name.textContent = `${rows.roots[rows.rootOf[rows.folder[image]]].name}/${pathOf(image)}`;
     if (link !== null) name.href = link;
-    text.replaceChildren(facts, day, name);
+    text.replaceChildren(facts, day, name, why);
     dialog.showModal();
   }
   $("look").querySelector("button").onclick = () => $("look").close();
