@@ -24,8 +24,8 @@ from model.bundle import SHIPPED, fingerprint
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_FAILED = 200
 """Failed images that are named without a script; the rest is counted."""
-_FOLDERS, _MOST_FOLDERS = 12, 200
-"""Folders that are shown at first, and in all, without a script."""
+_FOLDERS, _MOST_FOLDERS = 12, 100
+"""Folders that are shown at first, and at most, as drawing them after each filter takes its time."""
 _FOLDERS_IN_NUMBERS = 1000
 """Folders in the table of numbers, which takes most of a page that has thousands; the rest is one row more."""
 _BREAKS = re.compile(r"(?<=[/_-])|(?=\.)")

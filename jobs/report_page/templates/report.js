@@ -2,7 +2,7 @@
 // Filters and sorts the rows of #rows, and draws the charts of what is left. Without it the page shows all of them.
 (() => {
   const started = performance.now();
-  const { rows, colours, shown: SHOWN_FOLDERS } = JSON.parse(document.getElementById("rows").textContent);
+  const { rows, colours, shown: SHOWN_FOLDERS, most: MOST_FOLDERS } = JSON.parse(document.getElementById("rows").textContent);
   const KINDS = { Uint8: Uint8Array, Uint16: Uint16Array, Int32: Int32Array };
   const NO_DAY = -(2 ** 31), DAY = 86400000, PAGE = 24, FEW = 30, AROUND = 1.3, Z = 1.959963984540054;
   const SHOWN_BY_BROWSERS = /\.(jpe?g|jfif|png|gif|webp|avif|bmp)$/i, SIDEWAYS = "this browser shows it sideways";
@@ -103,7 +103,7 @@
     const reach = (Z / (1 + z2 / of)) * Math.sqrt((p * (1 - p)) / of + z2 / (4 * of * of));
     return [Math.max(0, middle - reach), Math.min(1, middle + reach)];
   }
-  const percent = (x) => Math.round(100 * x), figure = (n) => n.toLocaleString("en-US");
+  const percent = (x) => Math.round(100 * x), figure = new Intl.NumberFormat("en-US").format;
   const numberOf = (n, thing) => `${figure(n)} ${thing}${n === 1 ? "" : "s"}`;
   function told(name, n, of) {
     const [low, high] = wilson(n, of);
@@ -139,10 +139,10 @@
     }));
   }
 
-  let allFolders = false, counts, folderTotals;
+  let moreFolders = false, counts, folderTotals;
   function drawFolders() {
     const order = folders.map((_, i) => i).filter((i) => folderTotals[i]).sort((a, b) => folderTotals[b] - folderTotals[a]);
-    const visible = allFolders ? order : order.slice(0, SHOWN_FOLDERS);
+    const visible = order.slice(0, moreFolders ? MOST_FOLDERS : SHOWN_FOLDERS);
     $("by-folder").replaceChildren(...visible.flatMap((f) => {
       const of = folderTotals[f], few = of < FEW, bar = element("span", few ? "bar few" : "bar");
       labels.forEach((label, l) => {
@@ -155,13 +155,12 @@
       return [name, bar, numbered(figure(of))];
     }));
     if (order.length > SHOWN_FOLDERS) {
-      const all = element("button", "plain");
-      all.type = "button";
-      all.textContent = allFolders ? `the ${SHOWN_FOLDERS} with most faces` : `${SHOWN_FOLDERS} of ${figure(order.length)} folders: show all`;
-      all.onclick = () => { allFolders = !allFolders; drawFolders(); };
-      const place = element("span");
+      const other = element("button", "plain"), place = element("span"), most = Math.min(MOST_FOLDERS, order.length);
+      other.type = "button";
+      other.textContent = `${visible.length} of ${figure(order.length)} folders: show ${moreFolders ? SHOWN_FOLDERS : most}`;
+      other.onclick = () => { moreFolders = !moreFolders; drawFolders(); };
       place.style.gridColumn = "1 / -1";
-      place.append(all);
+      place.append(other);
       $("by-folder").append(place);
     }
   }
