@@ -3,9 +3,12 @@
 import logging
 import shlex
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -200,24 +203,38 @@ def command(
     if report.images:
         report.log_summary()
     exit_code = FAILED_IMAGES if strict and (report.failed or job.plan.unlistable) else 0
-    _say_tables(job.rows, output.absolute(), report.failed, exit_code)
+    *before, last = _ending(job.rows, output.absolute(), report.failed, exit_code)
+    last.fields["exit"] = exit_code
+    for line in (*before, last):
+        log.log(line.level, "%s", line.text, extra={"fields": line.fields})
     if exit_code:
-        log.error("%s of this run could not be read (--strict)", number_of(report.failed, "image"))
         raise typer.Exit(exit_code)
 
 
-def _say_tables(rows: dict[str, int] | None, output: Path, failed: int, exit_code: int) -> None:
-    """Say what the tables hold now, where what failed is listed, and what to type next."""
+@dataclass
+class _Line:
+    """A line of the log."""
+
+    text: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    level: int = logging.INFO
+
+
+def _ending(rows: dict[str, int] | None, output: Path, failed: int, exit_code: int) -> Iterator[_Line]:
+    """What the tables hold now, where what failed is listed, what to type next, and why the exit code is not 0."""
     if rows is None:
-        log.info("tables: %s", output, extra={"fields": {"exit": exit_code}})
-        return
-    held = number_of(rows["images"], "image"), number_of(rows["faces"], "face")
-    log.info("the tables in %s hold %s and %s", output, *held, extra={"fields": {"rows": rows, "exit": exit_code}})
-    if failed:
-        where = output / "images.parquet"
-        log.info("%s of this run failed: see status and error in %s", number_of(failed, "image"), where)
-    if rows["images"]:
-        log.info("a page to look at: annotate-report %s", shlex.quote(str(output)))
+        yield _Line(f"tables: {output}")
+    else:
+        held = f"{number_of(rows['images'], 'image')} and {number_of(rows['faces'], 'face')}"
+        yield _Line(f"the tables in {output} hold {held}", {"rows": rows})
+        if failed:
+            where = output / "images.parquet"
+            yield _Line(f"{number_of(failed, 'image')} of this run failed: see status and error in {where}")
+        if rows["images"]:
+            extra = "" if find_spec("jinja2") else ", once it is installed: pip install 'emotion-annotate[report]'"
+            yield _Line(f"a page to look at: annotate-report {shlex.quote(str(output))}{extra}")
+    if exit_code:
+        yield _Line(f"{number_of(failed, 'image')} of this run could not be read (--strict)", level=logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import typer
 
-from jobs.program import enduring
+from jobs.streams import enduring
 
 
 class LogFormat(StrEnum):
@@ -54,10 +54,10 @@ def start_logging(form: LogFormat, quiet: bool = False, verbose: bool = False) -
 
 
 def say_end(text: str, exit_code: int) -> None:
-    """Say on stderr how a command ended, in the form of the log lines."""
+    """Say on stderr how a command ended, in the form of the log lines; JSON has the level apart."""
     root = logging.getLogger("annotate")
     if any(isinstance(handler.formatter, _JsonFormatter) for handler in root.handlers):
-        root.error(text, extra={"fields": {"exit": exit_code}})
+        root.error(text.removeprefix("error: "), extra={"fields": {"exit": exit_code}})
     else:
         print(printable(text), file=sys.stderr)  # noqa: T201 - a message for a person
 

@@ -1,15 +1,29 @@
 """A console program that ends with an exit code of the table also where nobody hears it, or its folder is gone."""
 
-import io
-import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
+
+from jobs.log import LogFormat, say_end, start_logging
+from jobs.streams import enduring, open_missing_streams
 
 CANNOT_GO_ON = 5
+_WrongUsage: Any = typer.BadParameter.__base__
+"""Click's, wherever this version of Typer has it from."""
+
+
+class _Command(TyperCommand):
+    """A command whose help has no Python type beside the name of an argument."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for parameter in self.params:
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]
 
 
 class Program(typer.Typer):
@@ -18,40 +32,28 @@ class Program(typer.Typer):
     def __init__(self, **more: Any) -> None:
         super().__init__(pretty_exceptions_enable=False, rich_markup_mode=None, **more)
 
+    def command(self, *arguments: Any, **named: Any) -> Callable[[Any], Any]:
+        """Make a function a command, as Typer does."""
+        return super().command(*arguments, cls=_Command, **named)
+
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Run as Typer does; what cannot be said is not said, and ends no run."""
-        _open_missing_streams()
+        open_missing_streams()
         sys.stdout, sys.stderr = enduring(1), enduring(2)
+        in_json = "--log-format json" in " ".join(sys.argv).replace("=", " ")  # before Typer knows
+        if in_json:
+            start_logging(LogFormat.JSON)
         try:
             Path.cwd()
         except FileNotFoundError:
-            print("error: The working directory is gone. Change to one that is there (cd).", file=sys.stderr)  # noqa: T201
+            say_end("error: The working directory is gone. Change to one that is there (cd).", CANNOT_GO_ON)
             sys.exit(CANNOT_GO_ON)
-        return super().__call__(*arguments, **named)
-
-
-class _Enduring(io.FileIO):
-    def write(self, content: Any, /) -> int:
-        with suppress(OSError):  # a full disk, a closed pipe: nobody reads it, and the work goes on
-            return super().write(content) or 0
-        return len(content)
-
-
-def enduring(descriptor: int) -> TextIO:
-    """A stream for lines of text to a copy of a descriptor; what cannot be written there is dropped."""
-    raw = io.BufferedWriter(_Enduring(os.dup(descriptor), "w"))
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
-
-
-def _open_missing_streams() -> None:
-    """Lead stdin, stdout and stderr nowhere where they are closed: else files of ours would get their numbers."""
-    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            with suppress(OSError):
-                os.fstat(descriptor)
-                continue
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            if nowhere != descriptor:
-                os.dup2(nowhere, descriptor)
-                os.close(nowhere)
-            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w", closefd=False))
+        try:
+            sys.exit(super().__call__(*arguments, standalone_mode=False, **named))
+        except _WrongUsage as error:
+            error.message = error.message.removeprefix("Value error, ")  # Pydantic's, of no use to a person
+            if in_json:
+                say_end(error.format_message(), error.exit_code)
+            else:
+                error.show()
+            sys.exit(error.exit_code)

@@ -147,8 +147,8 @@ def test_help_on_a_narrow_terminal(module: str, command_name: str | None) -> Non
     assert names and all(re.search(rf"{name}\b", done.output) for name in names)
 
 
-def test_the_last_fields_have_the_exit_code_and_pictures_their_place(tmp_path: Path, command: Run) -> None:
-    """As objects: the rows of the tables with the code of the table, and where crops and copies lie."""
+def test_the_last_line_has_the_exit_code_and_pictures_their_place(tmp_path: Path, command: Run) -> None:
+    """As objects: the rows of the tables, the code of the table at the end, and where crops and copies lie."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no image")
     pictures = "--crops", tmp_path / "faces", "--draw", tmp_path / "drawn"
@@ -156,11 +156,39 @@ def test_the_last_fields_have_the_exit_code_and_pictures_their_place(tmp_path: P
     done = command(tmp_path / "photos", *told, "--strict", *pictures)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     (held,) = (line for line in lines if "rows" in line)
-    assert (held["rows"], held["exit"], done.returncode) == ({"images": 1, "faces": 0}, 3, 3)
+    assert held["rows"] == {"images": 1, "faces": 0}
+    assert [line for line in lines if "exit" in line] == lines[-1:] and lines[-1]["exit"] == done.returncode == 3
     for folder in ("faces", "drawn"):
         assert any(line["message"].endswith(f": {tmp_path / folder}") for line in lines), lines
-    again = command(tmp_path / "photos", *told)
-    assert json.loads(again.stderr.splitlines()[-1])["exit"] == again.returncode == 0
+    astronaut().save(tmp_path / "photos" / "a.jpg")
+    for images, known in ((1, None), (0, 2)):
+        again = command(tmp_path / "photos", *told)
+        lines = [json.loads(line) for line in again.stderr.splitlines()]
+        assert lines[-1]["exit"] == again.returncode == 0
+        (counts,) = (line for line in lines if "statuses" in line)
+        assert (counts["images"], counts["faces"], counts.get("known")) == (images, images, known)
+        assert counts["emotions"] == ({"joy": 1} if images else {}) and counts["seconds"] > 0
+
+
+def test_wrong_usage_is_json_where_that_is_asked_for(tmp_path: Path, command: Run) -> None:
+    """One object, whichever of the options Typer has not come to; and no word of how values are checked."""
+    for words in (("--log-format=json",), (tmp_path, "--detector", "foo", "--log-format", "json")):
+        done = command(*words)
+        line = json.loads(done.stderr)
+        assert (line["level"], line["exit"], done.returncode) == ("error", 2, 2)
+        assert "'ROOT'" in line["message"] or "'foo' is not one of" in line["message"]
+    said = command(tmp_path, "--detector", "foo").stderr
+    assert "Usage: annotate" in said and "'foo' is not one of" in said and "Value error" not in said
+
+
+def test_the_page_is_named_with_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the extra of reports is not installed, the advice says how to install it."""
+    (tmp_path / "photos").mkdir()
+    noise(1).save(tmp_path / "photos" / "a.png")
+    assert "[report]" not in here("annotate", tmp_path / "photos", "-o", tmp_path / "out", "-j", 1).stderr
+    monkeypatch.setattr("jobs.annotate.find_spec", lambda _: None)
+    said = here("annotate", tmp_path / "photos", "-o", tmp_path / "out", "-j", 1, "--rescan").stderr
+    assert "once it is installed: pip install 'emotion-annotate[report]'" in said
 
 
 def test_the_family_of_trainings_is_told_whole() -> None:
@@ -205,4 +233,4 @@ def test_json_logs_have_errors_as_json(capsys: pytest.CaptureFixture[str]) -> No
         line = json.loads(capsys.readouterr().err)
     finally:
         logging.getLogger("annotate").handlers.clear()
-    assert (line["level"], line["exit"], line["message"]) == ("error", 5, "error: No such root")
+    assert (line["level"], line["exit"], line["message"]) == ("error", 5, "No such root")

@@ -165,7 +165,7 @@ class AnnotationJob:
         settings = self.settings
         csv = settings.csv or has_csv(settings.output)
         if not self.tables.have_news(self.plan) and csv == has_csv(settings.output):
-            say_nothing_new(self.plan)
+            say_nothing_new(self.plan, self.report.fields())
             return None
         dropped = self._dropped_roots()
         if self.tables.must_stay(self.plan, dropped):

@@ -189,14 +189,21 @@ class RunReport:
             "versions": {package: version(package) for package in _PACKAGES},
         }
 
+    def fields(self) -> dict[str, Any]:
+        """The counts and seconds as a line of the log has them."""
+        return {
+            "images": self.images,
+            "faces": self.emotions.total(),
+            "statuses": dict(self.statuses),
+            "emotions": dict(self.emotions),
+            "seconds": round(time.monotonic() - self.started, 3),
+        }
+
     def log_summary(self) -> None:
         """Say what was done: images by status, faces by emotion; seconds by stage to who wants to know more."""
         statuses = ", ".join(f"{self.statuses[s]} {s}" for s in Status if self.statuses[s])
-        seconds = time.monotonic() - self.started
-        fields = {"images": self.images, "faces": self.emotions.total(), "statuses": dict(self.statuses)}
-        fields["seconds"] = round(seconds, 3)
-        done = number_of(self.images, "image")
-        log.info("%s in %.1f s: %s", done, seconds, statuses or "none", extra={"fields": fields})
+        fields, done = self.fields(), number_of(self.images, "image")
+        log.info("%s in %.1f s: %s", done, fields["seconds"], statuses or "none", extra={"fields": fields})
         faces = ", ".join(f"{count} {emotion}" for emotion, count in self.emotions.most_common())
         log.info("%s: %s", self._faces(), faces or "none")
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in sorted(self.seconds.items()))

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 from batch.names import number_of
 from batch.plan import Plan
@@ -48,12 +49,11 @@ def say_what_there_is(plan: Plan) -> None:
     say_what_goes(plan)
 
 
-def say_nothing_new(plan: Plan) -> None:
-    """Say that all images are known, if there are any."""
+def say_nothing_new(plan: Plan, done: dict[str, Any]) -> None:
+    """Say that all images are known, if there are any; ``done`` are the fields that tell what a run did."""
     if plan.found:
-        fields = {"images": 0, "known": plan.found}
         known = "the 1 image is" if plan.found == 1 else f"{plan.found} images are all"
-        log.info("nothing new: %s known", known, extra={"fields": fields})
+        log.info("nothing new: %s known", known, extra={"fields": done | {"known": plan.found}})
 
 
 def say_none_found(plan: Plan) -> None:
