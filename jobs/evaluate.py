@@ -50,7 +50,7 @@ def evaluate(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for metrics.json and the pictures.")
     ] = Path("evaluation"),
-    batch_size: Annotated[int, typer.Option(min=1, help="Faces that the CNN sees at a time.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Faces that the CNN sees at a time.")] = 256,
     device: Annotated[Device, typer.Option(help="Where the CNN runs; gpu fails where there is none.")] = Device.AUTO,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,

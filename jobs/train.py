@@ -51,18 +51,27 @@ def emotions(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="Model to write; NAME.json comes beside it.")
     ] = Path("emotions.keras"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the images, each in another variant.")] = 60,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 128,
-    copies: Annotated[int, typer.Option(min=1, help="Unique variants of each image, the first the image itself.")] = 17,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Peak of the one-cycle schedule.")] = 0.1,
+    epochs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Passes over the images, each in another variant.")
+    ] = 60,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images a step.")] = 128,
+    copies: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Unique variants of each image, the first the image itself.")
+    ] = 17,
+    learning_rate: Annotated[float, typer.Option(min=0, metavar="RATE", help="Peak of the one-cycle schedule.")] = 0.1,
     logit_adjustment: Annotated[
         float,
-        typer.Option(min=0, help="How far rare emotions are lifted: 0 not at all, 1 as if all were equally common."),
+        typer.Option(
+            min=0, metavar="X", help="How far rare emotions are lifted: 0 not at all, 1 as if all were equally common."
+        ),
     ] = 0.3,
     evenness: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="How much more often rare emotions are shown: 1 as often as any, 0 as they come."
+            min=0,
+            max=1,
+            metavar="P",
+            help="How much more often rare emotions are shown: 1 as often as any, 0 as they come.",
         ),
     ] = 0.0,
     weight: Annotated[list[str] | None, typer.Option(metavar="NAME=W", help=_WEIGHT_HELP)] = None,
@@ -70,8 +79,10 @@ def emotions(
         bool, typer.Option("--progressive", help="Begin on shrunken crops: nearly twice as fast in all.")
     ] = False,
     votes_share: Annotated[float, typer.Option(min=0, max=1, metavar="P", help=_SHARE_HELP)] = 1.0,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before training stops.")] = 15,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of split, weights, order and variants.")] = 0,
+    patience: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Epochs without improvement before training stops.")
+    ] = 15,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of split, weights, order and variants.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train; gpu fails where there is none.")] = Device.AUTO,
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Compute in bfloat16, keep weights in float32.")
@@ -147,26 +158,41 @@ def emotions(
 @app.command(name="faces", short_help="Train the CNN that verifies faces.")
 def face_verifier(
     photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
-    boxes: Annotated[Path, typer.Option(help="JSON: path below PHOTOS to width, height and boxes_xywh.")],
-    faces: Annotated[Path | None, typer.Option(help="fer2013.csv: further faces, compressed or not.")] = None,
+    boxes: Annotated[
+        Path, typer.Option(metavar="FILE", help="JSON: path below PHOTOS to width, height and boxes_xywh.")
+    ],
+    faces: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="fer2013.csv: further faces, compressed or not.")
+    ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Model to write; NAME.glance.onnx and NAME.json come beside it.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Model to write; NAME.glance.onnx and NAME.json come beside it."
+        ),
     ] = Path("faces.keras"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the crops, each in another variant.")] = 12,
-    batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Peak of the one-cycle schedule.")] = 0.05,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before training stops.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, weights, order and variants.")] = 0,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes that propose faces.")] = 1,
-    resume: Annotated[bool, typer.Option(help="Go on from what a killed training has left.")] = False,
+    epochs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Passes over the crops, each in another variant.")
+    ] = 12,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Crops a step.")] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0, metavar="RATE", help="Peak of the one-cycle schedule.")] = 0.05,
+    patience: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Epochs without improvement before training stops.")
+    ] = 5,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the split, weights, order and variants.")] = 0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Processes that propose faces.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from what a killed training has left.")] = False,
     start_from: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Verifier to train further; shipped: the one that ships.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
-    """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces."""
+    """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces.
+
+    Exit codes: 0 done, 2 wrong usage, 5 cannot go on, 130 interrupted, 143 terminated.
+    """
     silence_native_libraries()
-    start_logging(log_format)
+    start_logging(log_format, quiet)
     with exit_codes():
         from model.extras import require_training_packages
 
@@ -200,33 +226,46 @@ def face_verifier(
 @app.command(short_help="Train the face detector of --detector cnn.")
 def detector(
     photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
-    boxes: Annotated[Path, typer.Option(help="JSON: path below PHOTOS to width, height and boxes_xywh.")],
-    faces: Annotated[Path | None, typer.Option(help="fer2013.csv: faces to paste in, compressed or not.")] = None,
+    boxes: Annotated[
+        Path, typer.Option(metavar="FILE", help="JSON: path below PHOTOS to width, height and boxes_xywh.")
+    ],
+    faces: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="fer2013.csv: faces to paste in, compressed or not.")
+    ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Model to write; NAME.onnx and NAME.json come beside it.")
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="Model to write; NAME.onnx and NAME.json come beside it."),
     ] = Path("detector.keras"),
-    epochs: Annotated[int, typer.Option(min=1, help="Rounds of --windows windows, each drawn anew.")] = 80,
-    windows: Annotated[int, typer.Option(min=1, help="Windows of an epoch.")] = 8192,
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds of --windows windows, each drawn anew.")] = 80,
+    windows: Annotated[int, typer.Option(min=1, metavar="N", help="Windows of an epoch.")] = 8192,
     window_size: Annotated[
         int, typer.Option(min=64, metavar="PIXELS", help="Side of a window; a multiple of 32.")
     ] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 64,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Peak of the one-cycle schedule.")] = 2e-3,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement before training stops.")] = 30,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, weights and windows.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Windows a step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(min=0, metavar="RATE", help="Peak of the one-cycle schedule.")] = 2e-3,
+    patience: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Epochs without improvement before training stops.")
+    ] = 30,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the split, weights and windows.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train; gpu fails where there is none.")] = Device.AUTO,
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Compute in bfloat16, keep weights in float32.")
     ] = False,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that a killed training left.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
+    ] = False,
     start_from: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Detector to train further; shipped: the one that ships.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
 ) -> None:
-    """Train the face detector, for annotate --detector cnn, on photographs with known faces."""
+    """Train the face detector, for annotate --detector cnn, on photographs with known faces.
+
+    Exit codes: 0 done, 2 wrong usage, 5 cannot go on, 130 interrupted, 143 terminated.
+    """
     silence_native_libraries()
-    start_logging(log_format)
+    start_logging(log_format, quiet)
     if window_size % 32:
         raise typer.BadParameter(f"expected a multiple of 32, received {window_size}", param_hint="--window-size")
     with exit_codes(_KEPT):

@@ -145,6 +145,8 @@ def test_help_on_a_narrow_terminal(module: str, command_name: str | None) -> Non
     one = whole.commands[command_name] if command_name else whole
     names = [name for option in one.params for name in option.opts if name.startswith("--")]
     assert names and all(re.search(rf"{name}\b", done.output) for name in names)
+    assert "--quiet" in names and "Exit codes: 0 done" in " ".join(done.output.split())
+    assert not re.search(r"<[^|>=]*>|--no-", done.output), "a type of Python's, or an option to say what holds anyhow"
 
 
 def test_the_last_line_has_the_exit_code_and_pictures_their_place(tmp_path: Path, command: Run) -> None:
