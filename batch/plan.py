@@ -49,6 +49,8 @@ class Plan:
     left_over: int = 0
     deleted: list[Key] = field(default_factory=list)
     renamed: dict[Key, str] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+    """The roots below which no image was found."""
     kept: Counter[str] = field(default_factory=Counter)
     unlistable: dict[str, str] = field(default_factory=dict)
     unopened: dict[str, list[str]] = field(default_factory=dict)
@@ -139,6 +141,8 @@ class Plan:
         emptied = sight.unseen or (root.name in self.filled_roots and not walk.is_choosy)
         if self.found == before and emptied and not images.unlistable and not self.prune:
             raise _looks_unmounted(root)
+        if self.found == before:
+            self.empty.append(root.name)
         self._settle(root, sight)
 
     def _spelled_as_now(self, images: Listing, known: Iterator[KnownImage]) -> Iterator[KnownImage]:

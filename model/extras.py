@@ -12,8 +12,10 @@ def require_training_packages(*names: str) -> None:
     """Raise TrainingError, with the command that mends it, if a package of the extra ``train`` is missing."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
+        *others, last = missing
+        all_of_them = f"{', '.join(others)} and {last}" if others else last
         raise TrainingError(
-            f"{' and '.join(missing)} cannot be imported. Install the extra: pip install 'emotion-annotate[train]'"
+            f"{all_of_them} cannot be imported. Install the extra: pip install 'emotion-annotate[train]'"
         )
 
 

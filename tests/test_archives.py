@@ -279,7 +279,7 @@ def test_what_is_no_archive(tmp_path: Path, photos: Path, command: Run) -> None:
     with tarfile.open(tmp_path / "photos.tar.xz", "w:xz") as packed:
         packed.add(photos, "photos")
     for name, said in [
-        ("missing.zip", "No such root"),
+        ("missing.zip", "No such file"),
         ("foreign.zip", "not a zip file"),
         ("foreign.tgz", "Is it damaged"),
         ("photos.tar.xz", "Unpack it"),

@@ -20,6 +20,8 @@ from jobs.errors import exit_codes
 from jobs.log import LogFormat, start_logging
 from jobs.option_values import UsageError
 from jobs.options import annotation_settings
+from model.errors import TrainingError
+from model.extras import require_training_packages
 
 
 def test_each_part_of_the_identity_that_changed_is_told() -> None:
@@ -202,11 +204,65 @@ def test_the_family_of_trainings_is_told_whole() -> None:
         assert usage.splitlines()[0].count("...") <= 1
 
 
-def test_a_file_as_a_root_has_its_way_out(tmp_path: Path) -> None:
-    """What is neither a folder nor a photograph nor an archive that is read is to be unpacked."""
-    (tmp_path / "a.rar").write_bytes(b"Rar!")
-    with pytest.raises(RootError, match=r"neither a photograph nor a \.zip.*Unpack it"):
-        annotate_here(tmp_path / "a.rar", tmp_path / "out")
+@pytest.mark.parametrize(("name", "way_out"), [("a.rar", "Unpack it"), ("a.txt", "Name a folder of photographs")])
+def test_a_file_as_a_root_has_its_way_out(name: str, way_out: str, tmp_path: Path) -> None:
+    """What is neither a folder nor a photograph nor an archive that is read is to be unpacked, if it is packed."""
+    (tmp_path / name).write_bytes(b"Rar!")
+    with pytest.raises(RootError, match=rf"neither a photograph nor a \.zip.*\. {way_out}"):
+        annotate_here(tmp_path / name, tmp_path / "out")
+
+
+def test_a_misspelt_name_is_told(tmp_path: Path) -> None:
+    """A photograph or an archive is a file, and a name that differs only in case is named."""
+    noise(1).save(tmp_path / "obama.png")
+    for name, said in (
+        ("OBAMA.PNG", "No such file: .*OBAMA.PNG. Is obama.png meant"),
+        ("osama.png", "No such file: .*osama.png. Is it spelled right, and its disk mounted"),
+        (tmp_path.name.upper(), f"No such root: .*Is {tmp_path.name} meant"),
+        ("absent", "No such root: .*absent. Is its disk mounted"),
+    ):
+        folder = tmp_path.parent if name == tmp_path.name.upper() else tmp_path
+        with pytest.raises(RootError, match=said):
+            annotate_here(folder / name, tmp_path / "out")
+
+
+def test_an_empty_root_among_others_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The one without an image alone, and not where a pattern has left its images out."""
+    for name in ("photos", "empty"):
+        (tmp_path / name).mkdir()
+    noise(1).save(tmp_path / "photos" / "a.png")
+    roots = {"roots": (tmp_path / "photos", tmp_path / "empty")}
+    annotate_here(tmp_path, tmp_path / "out", **roots)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        f"no image found below {tmp_path / 'empty'}"
+    ]
+    caplog.clear()
+    annotate_here(tmp_path, tmp_path / "out", walk=WalkSettings(include=("a*",)), **roots)
+    assert "no image" not in caplog.text
+
+
+def test_rows_that_go_by_prune_are_said_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """That --prune is not needed is said where it is not given."""
+    caplog.set_level(logging.INFO)
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        noise(number).save(tmp_path / "photos" / f"{number}.png")
+    annotate_here(tmp_path / "photos", tmp_path / "out")
+    (tmp_path / "photos" / "0.png").unlink()
+    annotate_here(tmp_path / "photos", tmp_path / "out")
+    assert "the rows of 1 deleted image go (--prune is not needed for that)" in caplog.text
+    caplog.clear()
+    (tmp_path / "photos" / "1.png").unlink()
+    annotate_here(tmp_path / "photos", tmp_path / "out", prune=True)
+    assert "the rows of 1 deleted image go" in caplog.text and "not needed" not in caplog.text
+
+
+def test_missing_packages_are_listed_as_a_person_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With commas, and one "and"."""
+    monkeypatch.setattr("model.extras.find_spec", lambda _: None)
+    for names, said in (("a", "a cannot"), ("ab", "a and b cannot"), ("abc", "a, b and c cannot")):
+        with pytest.raises(TrainingError, match=f"^{said}"):
+            require_training_packages(*names)
 
 
 def test_tables_do_not_go_among_the_photographs_nor_work_to_nonsense(tmp_path: Path) -> None:

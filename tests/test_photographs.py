@@ -113,7 +113,7 @@ def test_one_root_by_two_names(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"link lies within|2024 lies within .*link"):
         root_names([folder / "2024", link])
     assert annotated(tmp_path / "out", folder).images == 4
-    with pytest.raises(RootError, match="No such root"):
+    with pytest.raises(RootError, match="No such file"):
         annotated(tmp_path / "out", folder / "nothing.jpg")
     with pytest.raises(OutputError, match="link is the same, and faces would count twice"):
         annotated(tmp_path / "out", link)

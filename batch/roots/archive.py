@@ -11,7 +11,7 @@ from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.outcome import ImageFile, Key
 from batch.roots.members import Members
-from batch.roots.root import ImageSource, InOnePiece, Listing, Member, Version
+from batch.roots.root import ImageSource, InOnePiece, Listing, Member, Version, no_such_root
 from batch.roots.tar_members import TarMembers
 from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import PART, open_zip
@@ -19,8 +19,8 @@ from batch.waiting_for_disks import asking
 
 _TARS = (".tar", ".tar.gz", ".tgz")
 _ENDINGS = (".zip", *_TARS)
-_NOT_OPENED = (*_ENDINGS, ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
-"""How the names of archives end that may lie within one."""
+PACKED = (*_ENDINGS, ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
+"""How the names of archives end, also of those that are not read."""
 
 _opening = threading.Lock()
 
@@ -49,7 +49,7 @@ class Contents:
                 continue
             if has_image_suffix(path) or self._starts_like_image(path):
                 yield ImageFile(Key(self.root, path), *members.version(path))
-            elif path.lower().endswith(_NOT_OPENED):
+            elif path.lower().endswith(PACKED):
                 self.unopened.append(path)
 
     def _starts_like_image(self, path: str) -> bool:
@@ -133,7 +133,7 @@ class Archive(InOnePiece):
             with asking(self.path):
                 status = self.path.stat()
         except FileNotFoundError:
-            raise RootError(f"No such root: {self.path}. Is its disk mounted?") from None
+            raise no_such_root(self.path, is_file=True) from None
         except OSError as error:
             raise RootError(f"Cannot read the root {self.path}: {error.strerror}.") from error
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -6,7 +6,8 @@ from pathlib import Path
 from batch.errors import RootError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
-from batch.roots.root import ImageSource, Listing, Version
+from batch.roots.archive import PACKED
+from batch.roots.root import ImageSource, Listing, Version, no_such_root
 from batch.roots.walk import Walk, WalkSettings
 from batch.waiting_for_disks import asking, open_to_read
 
@@ -111,11 +112,12 @@ class Folder:
             with asking(self.path):
                 entry = next(self.path.iterdir(), None)
         except FileNotFoundError:
-            raise RootError(f"No such root: {self.path}. {self.hint}") from None
+            raise no_such_root(self.path, is_file=has_image_suffix(self.path.name)) from None
         except NotADirectoryError:
+            packed = self.path.name.lower().endswith(PACKED)
+            way_out = "Unpack it, or name the folder that holds it" if packed else "Name a folder of photographs"
             raise RootError(
-                f"The root {self.path} is a file, and neither a photograph nor a .zip, .tar or .tar.gz. Unpack it, or "
-                "name the folder that holds it."
+                f"The root {self.path} is a file, and neither a photograph nor a .zip, .tar or .tar.gz. {way_out}."
             ) from None
         except OSError as error:
             raise RootError(f"Cannot list the root {self.path}: {error.strerror}.") from error

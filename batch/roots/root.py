@@ -2,12 +2,15 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, Protocol
 
+from batch.errors import RootError
 from batch.outcome import ImageError, ImageFile, Status
 from batch.roots.walk import WalkSettings
+from batch.waiting_for_disks import asking
 
 Version = tuple[int, int]
 """Bytes, and nanoseconds of the last change, which tell whether an image has changed."""
@@ -188,6 +191,18 @@ def check_size(size: int) -> None:
     """Raise ImageError for more bytes than are read into memory."""
     if size > LARGEST:
         raise ImageError(Status.TOO_LARGE, f"{size} bytes are more than the {LARGEST} that are read into memory")
+
+
+def no_such_root(place: Path, is_file: bool = False) -> RootError:
+    """What to say of a root that is not there, with the name that was meant if only case is wrong."""
+    near = None
+    with suppress(OSError), asking(place.parent):
+        names = (entry.name for entry in place.parent.iterdir())
+        near = next((name for name in names if name.casefold() == place.name.casefold()), None)
+    missing = f"No such {'file' if is_file else 'root'}: {place}."
+    if near:
+        return RootError(f"{missing} Is {near} meant, which lies there?")
+    return RootError(f"{missing} Is {'it spelled right, and ' if is_file else ''}its disk mounted?")
 
 
 def is_hidden(path: str) -> bool:

@@ -72,8 +72,7 @@ class AnnotationJob:
             self.plan = self._planned()
             unread = self._record()
         say_what_goes(self.plan)
-        if not self.plan.found:
-            say_none_found(self.plan)
+        say_none_found(self.plan)
         self.report.show("writing the tables")
         with self.report.stage("publish"):
             rows = self._published()

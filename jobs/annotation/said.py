@@ -36,7 +36,7 @@ def say_what_goes(plan: Plan) -> None:
         )
     if plan.deleted:
         gone = number_of(len(plan.deleted), "deleted image")
-        log.info("the rows of %s go (--prune is not needed for that)", gone)
+        log.info("the rows of %s go%s", gone, "" if plan.prune else " (--prune is not needed for that)")
 
 
 def say_what_there_is(plan: Plan) -> None:
@@ -44,8 +44,7 @@ def say_what_there_is(plan: Plan) -> None:
     found = number_of(plan.found, "image")
     log.info("dry run: %s found, %d new, %d changed or to do again", found, plan.new, plan.changed)
     log.info("dry run: %d deleted, %d left for later by --limit", len(plan.deleted), plan.left_over)
-    if not plan.found:
-        say_none_found(plan)
+    say_none_found(plan)
     say_what_goes(plan)
 
 
@@ -57,9 +56,11 @@ def say_nothing_new(plan: Plan, done: dict[str, Any]) -> None:
 
 
 def say_none_found(plan: Plan) -> None:
-    """Say why there is no image to be annotated: none is there, or the patterns let none through."""
+    """Say which roots have no image; if a run leaves out some, only where none at all is left, and why."""
     walk = plan.walk
-    roots = ", ".join(open_root(root).name for root in plan.roots)
+    if not plan.empty or (plan.found and not walk.takes_all):
+        return
+    roots = ", ".join(plan.empty)
     if not (walk.include or walk.exclude):
         log.warning("no image found below %s", roots)
         return

@@ -48,7 +48,7 @@ def write_sidecars(annotated: AnnotatedTables, folder: Path | None) -> Counter[s
 def _write_sidecar(image: AnnotatedImage, sidecar: Path) -> str:
     old = _read(sidecar)
     if old is None and not image.faces:
-        return "without faces"
+        return "with less sure faces alone (--min-confidence)" if image.row["faces"] else "without faces"
     try:
         regions, size = _regions(image)
         new = with_regions(old, regions, size)
