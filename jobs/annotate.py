@@ -1,5 +1,6 @@
 """``annotate``: options in, exit code out."""
 
+import inspect
 import logging
 import shlex
 import sys
@@ -24,7 +25,7 @@ from jobs.hanging_disks import ended_by_a_hanging_disk
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.notebook import annotate
 from jobs.option_values import UsageError
-from jobs.options import DETECTOR_VARIABLE, LEAST, annotation_settings
+from jobs.options import DETECTOR_VARIABLE, LEAST, annotation_settings, in_python
 from jobs.program import Program
 
 __all__ = ["annotate", "app"]
@@ -236,6 +237,18 @@ def _ending(rows: dict[str, int] | None, output: Path, failed: int, exit_code: i
     if exit_code:
         yield _Line(f"{number_of(failed, 'image')} of this run could not be read (--strict)", level=logging.ERROR)
 
+
+def _described() -> str:
+    """What ``--help`` says of the options that Python has, too, a line for each."""
+    options = inspect.signature(command).parameters
+    told = ((name, options[name].annotation.__metadata__[0]) for name in inspect.signature(annotate).parameters)
+    return "\n".join(
+        f"    {name}{f' ({option.metavar})' if option.metavar else ''}: {in_python(' '.join(option.help.split()))}"
+        for name, option in told
+    )
+
+
+annotate.__doc__ = f"{annotate.__doc__}\n{_described()}\n"
 
 if __name__ == "__main__":
     app(prog_name="annotate")

@@ -46,6 +46,8 @@ _EXIT_CODES: dict[type[Exception], int] = {
 }
 
 
+MENDABLE = tuple(_EXIT_CODES)
+"""What a person can mend, who is given a message and no traceback."""
 _ENDS = {
     name: said
     for name, said in (("SIGTERM", "terminated"), ("SIGHUP", "hung up"), ("SIGQUIT", "quit"))
@@ -78,7 +80,7 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
             signal.signal(signal.Signals[name], _on_signal)
     try:
         yield
-    except tuple(_EXIT_CODES) as error:
+    except MENDABLE as error:
         code = next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
         say_end(f"error: {error}", code)
         raise typer.Exit(code) from error

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -36,8 +36,12 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
+    def __init__(self, form: str, dates: str | None = None, reworded: Callable[[str], str] = str) -> None:
+        super().__init__(form, dates)
+        self._reworded = reworded
+
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(self._reworded(super().format(record)))
 
 
 def start_logging(form: LogFormat, quiet: bool = False, verbose: bool = False) -> None:
@@ -63,15 +67,15 @@ def say_end(text: str, exit_code: int) -> None:
 
 
 @contextmanager
-def lines_shown(stream: TextIO | None) -> Iterator[None]:
-    """Show what a run says on ``stream``, if there is one and the program does not see to that itself."""
+def lines_shown(stream: TextIO | None, reworded: Callable[[str], str]) -> Iterator[None]:
+    """Show what a run says, reworded, on ``stream``, if there is one and the program does not see to that itself."""
     root = logging.getLogger("annotate")
     if stream is None or root.handlers:
         yield
         return
     level, propagate = root.level, root.propagate
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_TextFormatter("%(message)s"))
+    handler.setFormatter(_TextFormatter("%(message)s", reworded=reworded))
     root.addHandler(handler)
     root.propagate = False
     root.setLevel(logging.INFO)

@@ -30,19 +30,28 @@ class UsageError(ValueError):
         self.message, self.option = message, option
 
 
-def check_range(option: str, value: float | None, least: float, most: float | None = None) -> None:
+def check_range(option: str, value: float | None, least: float, most: float | None = None, whole: bool = False) -> None:
     """Raise UsageError for what is no number of that range, such as None is none: the default counts."""
     if value is None:
         return
-    wanted = f"at least {least:g}" if most is None else f"a number from {least:g} to {most:g}"
-    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+    kind = "a whole number" if whole else "a number"
+    wanted = f"{kind} of at least {least:g}" if most is None else f"{kind} from {least:g} to {most:g}"
+    numeric = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not (numeric and value >= least and (most is None or value <= most)):  # NaN is neither
         raise UsageError(f"expected {wanted}, received {value!r}", option)
 
 
+def check_flag(option: str, value: bool) -> None:
+    """Raise UsageError for what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise UsageError(f"expected True or False, received {value!r}", option)
+
+
 def listed(option: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
     """The texts of a list; a text alone is a list of one."""
-    texts = () if given is None else (given,) if isinstance(given, str) else tuple(given)
+    if given is None:
+        return ()
+    texts = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
     if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"expected a text or a list of texts, received {given!r}", option)
     return texts
@@ -50,14 +59,16 @@ def listed(option: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
 
 def folder_of(option: str, given: AnyPath | None) -> Path | None:
     """The folder that is written to; raises UsageError for a URL."""
-    folder = path_of(given)
+    folder = path_of(option, given)
     if folder and folder.parts and folder.parts[0].endswith(":"):  # a Path has lost the second slash
         raise UsageError(f"expected a folder, received the URL {folder}; copy from a folder afterwards.", option)
     return folder
 
 
-def path_of(given: AnyPath | None) -> Path | None:
-    """The path, if there is one."""
+def path_of(option: str, given: AnyPath | None) -> Path | None:
+    """The path, if there is one; raises UsageError for what is none."""
+    if given is not None and not isinstance(given, (str, os.PathLike)):
+        raise UsageError(f"expected a path, received {given!r}", option)
     return None if given is None else Path(given)
 
 

@@ -1,6 +1,8 @@
 """The settings of ``annotate`` from its options, as the command and as Python give them."""
 
+import re
 from collections.abc import Iterable
+from inspect import signature
 from pathlib import Path
 
 from batch.roots.walk import CODE_PAGE, WalkSettings
@@ -11,6 +13,7 @@ from jobs.option_values import (
     AnyPath,
     UsageError,
     apart,
+    check_flag,
     check_range,
     cluster_of,
     encoding_of,
@@ -32,12 +35,20 @@ LEAST = {
     "batch_size": 1,
     "detect_size": 64,
     "max_pixels": 1,
-    "image_timeout": 1,
-    "store_timeout": 0,
-    "cluster_timeout": 0,
     "limit": 1,
+    "image_timeout": 1.0,
+    "store_timeout": 0.0,
+    "cluster_timeout": 0.0,
 }
-"""The least values of the options that count something."""
+"""The least values of the options that count something; seconds need not be whole."""
+
+
+FLAGS = ("csv", "without_neutral", "follow_symlinks", "retry_failed", "rescan", "prune")
+"""The options that are given or not."""
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def annotation_settings(
@@ -75,13 +86,16 @@ def annotation_settings(
     for name, given, known in (("--detector", detector, DETECTORS), ("--device", device, list(Device))):
         if given not in known:
             raise UsageError(f"expected one of {', '.join(known)}, received {given!r}", name)
-    counts = (jobs, batch_size, detect_size, max_pixels, image_timeout, store_timeout, cluster_timeout, limit)
-    for (option, least), count in zip(LEAST.items(), counts, strict=True):
-        check_range(f"--{option.replace('_', '-')}", count, least)
+    counts = (jobs, batch_size, detect_size, max_pixels, limit, image_timeout, store_timeout, cluster_timeout)
+    for (name, least), count in zip(LEAST.items(), counts, strict=True):
+        check_range(_option(name), count, least, whole=isinstance(least, int))
     check_range("--face-threshold", face_threshold, 0, 1)
+    flags = (csv, without_neutral, follow_symlinks, retry_failed, rescan, prune)
+    for name, flag in zip(FLAGS, flags, strict=True):
+        check_flag(_option(name), flag)
     names, photographs = root_names(roots)
     places = *names, *(str(Path(photograph).parent) for photograph in photographs)
-    given_model, own_model = path_of(detector_model), DETECTOR_MODEL if detector == "cnn" else None
+    given_model, own_model = path_of("--detector-model", detector_model), DETECTOR_MODEL if detector == "cnn" else None
     found_by_file = given_model.absolute() if given_model else own_model
     found_by = DetectorSettings(str(detector), detect_size, face_threshold, found_by_file, GLANCE_MODEL)
     patterns = listed("--include", include), listed("--exclude", exclude)
@@ -92,7 +106,7 @@ def annotation_settings(
         csv=csv,
         jobs=jobs,
         batch_size=batch_size,
-        model=path_of(model) or EMOTION_MODEL,
+        model=path_of("--model", model) or EMOTION_MODEL,
         device=device,
         without_neutral=without_neutral,
         worker=WorkerSettings(found_by, max_pixels, image_timeout, store_timeout),
@@ -107,3 +121,15 @@ def annotation_settings(
         draw=apart(folder_of("--draw", draw), places, "--draw"),
         moved=moves_of(moved, (*names, *photographs)),
     )
+
+
+_PARAMETERS = {
+    _option(name): f"{name}=True" if name in FLAGS else name for name in signature(annotation_settings).parameters
+}
+_PARAMETERS["-o"] = "output"
+_IN_TEXT = re.compile(rf"(?<![\w/-])({'|'.join(_PARAMETERS)})(?![\w-])( (?=['\d]))?")
+
+
+def in_python(text: str) -> str:
+    """A message as Python has its options, such as ``prune=True`` for ``--prune``."""
+    return _IN_TEXT.sub(lambda found: _PARAMETERS[found[1]] + ("=" if found[2] else ""), text)

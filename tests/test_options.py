@@ -1,6 +1,7 @@
 """The options from Python: ``annotate`` as a function, for notebooks."""
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from conftest import environment
 from batch.errors import RootError
 from jobs.annotate import annotate, command
 from jobs.option_values import UsageError
-from jobs.options import annotation_settings
+from jobs.options import annotation_settings, in_python
 
 ONLY_ON_THE_COMMAND_LINE = {"verbose", "dry_run", "strict", "quiet", "log_format", "version"}
 
@@ -61,7 +62,13 @@ def test_python_raises_what_the_command_says(photos: Path, tmp_path: Path) -> No
         ("image_timeout", 0.5),
         ("limit", -3),
         ("jobs", "2"),
+        ("jobs", 1.5),
+        ("limit", True),
+        ("csv", "yes"),
+        ("prune", 1),
+        ("include", 3),
         ("include", [Path("a")]),
+        ("model", 3),
         ("shard", "3/2"),
     ],
 )
@@ -140,5 +147,46 @@ def test_command_and_python_have_the_same_options() -> None:
     assert set(theirs) - set(ours) == ONLY_ON_THE_COMMAND_LINE
     assert "detector" in theirs and ours.pop("detector").default is None  # the environment's, else the command's
     assert {name: ours[name].default for name in ours if name != "roots"} == {
-        name: theirs[name].default for name in ours if name != "roots"
+        name: str(default) if isinstance(default := theirs[name].default, Path) else default
+        for name in ours
+        if name != "roots"
     }
+
+
+def test_help_tells_each_option_in_words_of_python() -> None:
+    """A line for each with what --help says of it; defaults as one would write them."""
+    assert "output: str | pathlib.Path = 'annotations'" in str(inspect.signature(annotate))
+    assert "device: str = 'auto'" in str(inspect.signature(annotate))
+    told = inspect.getdoc(annotate) or ""
+    for name in inspect.signature(annotate).parameters:
+        assert re.search(rf"^{name}( \(\S+\))?: \w.*\.", told, re.MULTILINE), name
+    assert "image_timeout (SECONDS): Give up an image" in told and "--" not in told
+
+
+def test_messages_name_the_parameters() -> None:
+    """As one would write them; nothing is changed within a path, or of other commands' options."""
+    said = "-o, (-o), say --prune, with --include '2024/*', (--store-timeout 900), --detector-model with"
+    assert (
+        in_python(said)
+        == "output, (output), say prune=True, with include='2024/*', (store_timeout=900), detector_model with"
+    )
+    for text in ("/a/--prune", "a--prune", "--pruned", "--resume", "/photos-o"):
+        assert in_python(text) == text
+
+
+def test_a_misplaced_output_is_told(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second root that is not there may be meant as the output; nothing is written anywhere."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("pyo", Path("pyo")):
+        with pytest.raises(RootError, match=r"^No such root: pyo\. For the folder of the tables write output='pyo'\.$"):
+            annotate(photos, name)
+    assert [file.name for file in tmp_path.iterdir()] == ["photos"]
+
+
+def test_what_a_person_can_mend_has_a_short_traceback(tmp_path: Path) -> None:
+    """The call and the function: a notebook shows the message at the end, and pages of frames above it hide it."""
+    for wrong in ({}, {"jobs": 0}):
+        with pytest.raises((RootError, UsageError)) as raised:
+            annotate(tmp_path / "absent", output=tmp_path / "out", **wrong)
+        assert len(raised.traceback) == 2
+        assert raised.value.__cause__ is None and raised.value.__suppress_context__
