@@ -57,3 +57,5 @@ class Program(typer.Typer):
             else:
                 error.show()
             sys.exit(error.exit_code)
+        except typer.Abort:
+            sys.exit("Aborted!")

@@ -321,7 +321,7 @@ def test_an_archive_that_vanishes_or_is_replaced_under_the_run(photos: Path, tmp
     gone, there = annotate_chunk(chunk, WORKER)
     assert (gone.status, "vanished" in str(gone.error), there.status) == (Status.UNREADABLE, True, Status.OK)
     archive.unlink()
-    with pytest.raises(RootError, match="No such root"):
+    with pytest.raises(RootError, match="No such file"):
         annotate_chunk(chunk, WORKER)
 
 

@@ -270,7 +270,7 @@ def test_an_archive(cluster: Cluster, photos: Path, command: Run, tmp_path: Path
     done = subprocess.run(
         annotate_command(*unseen), capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
     )
-    assert (done.returncode, "cannot do the work: No such root" in done.stderr) == (5, True), done.stderr
+    assert (done.returncode, "cannot do the work: No such file" in done.stderr) == (5, True), done.stderr
 
 
 def test_workers_that_do_not_see_the_photographs(cluster: Cluster, photos: Path, tmp_path: Path) -> None:
