@@ -5,6 +5,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
@@ -16,7 +17,8 @@ import typer
 from batch.names import number_of
 from batch.roots.walk import CODE_PAGE
 from batch.settings import DETECTORS, DetectorSettings, WorkerSettings
-from jobs.annotation.job import annotation_job
+from batch.waiting_for_disks import asking
+from jobs.annotation.job import NAMED, annotation_job
 from jobs.annotation.run_report import RunReport
 from jobs.annotation.settings import AnnotationSettings
 from jobs.devices import Device
@@ -156,51 +158,45 @@ def command(
     """
     silence_native_libraries()
     start_logging(log_format, quiet, verbose)
-    try:
-        settings = annotation_settings(
-            roots=roots,
-            output=output,
-            csv=csv,
-            jobs=jobs,
-            batch_size=batch_size,
-            model=model,
-            detector=detector,
-            detect_size=detect_size,
-            detector_model=detector_model,
-            face_threshold=face_threshold,
-            device=device,
-            crops=crops,
-            draw=draw,
-            without_neutral=without_neutral,
-            include=include,
-            exclude=exclude,
-            zip_encoding=zip_encoding,
-            follow_symlinks=follow_symlinks,
-            max_pixels=max_pixels,
-            image_timeout=image_timeout,
-            store_timeout=store_timeout,
-            shard=shard,
-            cluster=cluster,
-            cluster_timeout=cluster_timeout,
-            limit=limit,
-            retry_failed=retry_failed,
-            rescan=rescan,
-            prune=prune,
-            moved=moved,
-        )
-    except UsageError as error:
-        raise typer.BadParameter(error.message, param_hint=error.option) from error
     report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
-    with (
-        exit_codes(),
-        ended_by_a_hanging_disk(store_timeout),
-        report,
-        annotation_job(settings, report, dry_run) as job,
-    ):
-        if dry_run:
-            job.preview()
-            return
-        job.run()
+    with exit_codes(), ended_by_a_hanging_disk(store_timeout), report:
+        with _wrong_usage_told(), asking(", ".join(roots[:NAMED])):
+            settings = annotation_settings(
+                roots=roots,
+                output=output,
+                csv=csv,
+                jobs=jobs,
+                batch_size=batch_size,
+                model=model,
+                detector=detector,
+                detect_size=detect_size,
+                detector_model=detector_model,
+                face_threshold=face_threshold,
+                device=device,
+                crops=crops,
+                draw=draw,
+                without_neutral=without_neutral,
+                include=include,
+                exclude=exclude,
+                zip_encoding=zip_encoding,
+                follow_symlinks=follow_symlinks,
+                max_pixels=max_pixels,
+                image_timeout=image_timeout,
+                store_timeout=store_timeout,
+                shard=shard,
+                cluster=cluster,
+                cluster_timeout=cluster_timeout,
+                limit=limit,
+                retry_failed=retry_failed,
+                rescan=rescan,
+                prune=prune,
+                moved=moved,
+            )
+        with annotation_job(settings, report, dry_run) as job:
+            if dry_run:
+                job.preview()
+                return
+            job.run()
     if report.images:
         report.log_summary()
     exit_code = FAILED_IMAGES if strict and (report.failed or job.plan.unlistable) else 0
@@ -210,6 +206,15 @@ def command(
         log.log(line.level, "%s", line.text, extra={"fields": line.fields})
     if exit_code:
         raise typer.Exit(exit_code)
+
+
+@contextmanager
+def _wrong_usage_told() -> Iterator[None]:
+    """Show UsageError as Typer shows what is wrong with an option."""
+    try:
+        yield
+    except UsageError as error:
+        raise typer.BadParameter(error.message, param_hint=error.option) from error
 
 
 @dataclass

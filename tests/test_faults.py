@@ -309,7 +309,7 @@ def test_what_cannot_be_looked_at_is_not_taken_for_another_kind_of_file(
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the disk hang, and is not here")
 @pytest.mark.parametrize(
     ("call", "place"),
-    [("getdents64", "photos/deep"), ("read", "photos.tar"), ("fsync", "out/checkpoints")],
+    [("newfstatat", "photos"), ("getdents64", "photos/deep"), ("read", "photos.tar"), ("fsync", "out/checkpoints")],
 )
 def test_a_disk_that_hangs_ends_the_run(call: str, place: str, photos: Path, tmp_path: Path) -> None:
     """With exit code 5, soon after --store-timeout and not when the system comes back; the next run is whole."""

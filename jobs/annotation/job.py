@@ -14,6 +14,7 @@ from batch.tables.files import write_durably
 from batch.tables.lock import hold
 from batch.tables.publish import finish_publishing
 from batch.tables.schema import SCHEMA_VERSION
+from batch.waiting_for_disks import asking
 from batch.workers.patience import Patience
 from jobs.annotation.moved import check_moved, say_moved, say_perhaps_moved
 from jobs.annotation.outputs import changes, check_labels, check_nested, check_other_roots
@@ -28,6 +29,8 @@ from model.labels import NEUTRAL
 
 log = logging.getLogger("annotate.job")
 
+NAMED = 3
+"""Roots that are named where more would be too many."""
 _TIMES_DAMAGED = 3
 """Checkpoints that are damaged again and again are not waited for."""
 _MOVED = "its folder has vanished, is empty, or lies on another disk than when it was listed"
@@ -221,14 +224,15 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
     the run, for what a person can mend.
     """
     with nullcontext() if dry_run and not settings.output.exists() else hold(settings.output):
-        finish_publishing(settings.output)
-        settings = with_photographs(settings)
-        job = AnnotationJob(settings, report)
-        if not dry_run:
-            with report.stage("record"):
-                job.tables.checkpoints.compact()  # first, so that each of them is read but once
-        job.check_roots()
-        job.say_why()
+        with asking(", ".join(map(str, (*settings.roots[:NAMED], settings.output)))):
+            finish_publishing(settings.output)
+            settings = with_photographs(settings)
+            job = AnnotationJob(settings, report)
+            if not dry_run:
+                with report.stage("record"):
+                    job.tables.checkpoints.compact()  # first, so that each of them is read but once
+            job.check_roots()
+            job.say_why()
         yield job
 
 
