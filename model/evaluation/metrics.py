@@ -49,12 +49,13 @@ def measure(probabilities: np.ndarray, truth: np.ndarray, labels: tuple[str, ...
 
 
 def rates(confusion: np.ndarray) -> dict[str, float]:
-    """Accuracy, macro-F1 over all labels, and mean recall over the labels that occur, of a confusion matrix."""
+    """Accuracy, and macro-F1 and mean recall over the labels that occur, of a confusion matrix."""
     _, recall, f1 = _by_class(confusion)
+    occurring = confusion.sum(axis=1) > 0
     return {
         "accuracy": float(confusion.trace() / max(1, confusion.sum())),
-        "macro_f1": float(f1.mean()),
-        "mean_recall": float(recall[confusion.sum(axis=1) > 0].mean()),
+        "macro_f1": float(f1[occurring].mean()),
+        "mean_recall": float(recall[occurring].mean()),
     }
 
 
