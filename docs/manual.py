@@ -5,11 +5,13 @@ from importlib import import_module
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
-import click
 import typer
+from typer.core import TyperCommand, TyperGroup
+
+Command = TyperCommand | TyperGroup
 
 
-def manual_page(program: str, command: click.Command) -> str:
+def manual_page(program: str, command: Command) -> str:
     """The page of a command, and of the commands below it, in man's macros."""
     said = " ".join((command.help or "").split())
     lines = [
@@ -30,13 +32,13 @@ def manual_page(program: str, command: click.Command) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _synopsis(program: str, command: click.Command) -> list[str]:
-    words = command.collect_usage_pieces(click.Context(command, info_name=program))
+def _synopsis(program: str, command: Command) -> list[str]:
+    words = command.collect_usage_pieces(typer.Context(command, info_name=program))
     return [f".B {_plain(program)}", _plain(" ".join(words))]
 
 
-def _options(program: str, command: click.Command) -> list[str]:
-    context = click.Context(command, info_name=program)
+def _options(program: str, command: Command) -> list[str]:
+    context = typer.Context(command, info_name=program)
     records = (option.get_help_record(context) for option in command.get_params(context))
     return [line for name, told in filter(None, records) for line in (".TP", f".B {_plain(name)}", _plain(told))]
 

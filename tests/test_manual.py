@@ -3,6 +3,7 @@
 import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from conftest import annotate_command, environment
 
 from jobs import annotate, train
 
-MANUAL = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "manual.py"))
+PROGRAM = str(Path(__file__).parents[1] / "docs" / "manual.py")
+MANUAL = runpy.run_path(PROGRAM)
 
 
 @pytest.mark.parametrize(("program", "app"), [("annotate", annotate.app), ("annotate-train", train.app)])
@@ -34,6 +36,13 @@ def test_the_page_has_every_option_and_man_reads_it(program: str, app: typer.Typ
     read = subprocess.run(line, capture_output=True, text=True, check=False, env=environment() | {"MANWIDTH": "100"})
     assert (read.returncode, read.stderr) == (0, "")
     assert max(map(len, read.stdout.splitlines())) <= 100
+
+
+def test_what_the_package_brings_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typer has brought Click of its own for some time."""
+    monkeypatch.setitem(sys.modules, "click", None)
+    page = runpy.run_path(PROGRAM)["manual_page"]("annotate", typer.main.get_command(annotate.app))
+    assert ".SH SYNOPSIS" in page
 
 
 def test_text_that_looks_like_macros_stays() -> None:
