@@ -8,7 +8,7 @@ import pytest
 from conftest import astronaut
 
 from batch.settings import DetectorSettings, WorkerSettings
-from jobs.training.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
+from jobs.training.face_sets import KnownFaces, check_photographs, load_mined, mine, read_boxes, save_mined, split
 from jobs.training.mining import mine_photograph
 from model.errors import DataError
 
@@ -33,6 +33,17 @@ def test_wrong_boxes(text: str, tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text(text)
     with pytest.raises(DataError, match=r"boxes\.json: expected.*boxes_xywh"):
         read_boxes(tmp_path / "boxes.json")
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    """Boxes that are not there, and a photograph that they name and that is not there, with how many more."""
+    boxes = tmp_path / "boxes.json"
+    with pytest.raises(DataError, match=r"boxes\.json cannot be read: No such file or directory"):
+        read_boxes(boxes)
+    (tmp_path / "a.jpg").touch()
+    check_photographs(tmp_path, ["a.jpg"], boxes)
+    with pytest.raises(DataError, match=rf"boxes\.json names b\.jpg and 1 more, .* lies below {tmp_path}"):
+        check_photographs(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], boxes)
 
 
 def test_boxes_are_read(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from batch.settings import DetectorSettings, WorkerSettings
 from batch.workers.worker import shrunken
 from jobs.training.detection_metrics import FITS, SMALLEST, Curve, Matches, curve, match
 from jobs.training.face_figures import ValidatedPhotograph, draw_figures, in_words
-from jobs.training.face_sets import KnownFaces, read_boxes, split
+from jobs.training.face_sets import KnownFaces, check_photographs, read_boxes, split
 from jobs.training.windows import NATIVE, cut_window
 from model.bundle import fingerprint, load_keras_file
 from model.data.fer2013 import read_fer2013
@@ -148,6 +148,7 @@ def train_face_detector(job: DetectorJob) -> None:
     Raises DataError if the photographs or the boxes lack what is needed.
     """
     known = read_boxes(job.boxes)
+    check_photographs(job.photographs, known, job.boxes)
     job.output.parent.mkdir(parents=True, exist_ok=True)
     log.info("training on %s", choose_device(job.device))
     keras.config.set_dtype_policy("mixed_bfloat16" if job.mixed_precision else "float32")

@@ -1,7 +1,7 @@
 """Photographs with known faces, mined for crops, split by photograph."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +35,19 @@ def read_boxes(file: Path) -> dict[str, KnownFaces]:
             )
             for path, entry in json.loads(file.read_text("utf-8")).items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         form = '{"path": {"width": …, "height": …, "boxes_xywh": [[x, y, width, height], …]}, …}'
         raise DataError(f"{file}: expected {form}; {type(error).__name__}: {error}.") from error
+
+
+def check_photographs(root: Path, known: Iterable[str], boxes: Path) -> None:
+    """Raise DataError unless every photograph that ``boxes`` names lies below ``root``."""
+    missing = [path for path in known if not (root / path).is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(f"{boxes} names {missing[0]}{more}, and no such photograph lies below {root}.")
 
 
 def split(paths: list[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:

@@ -15,7 +15,7 @@ from batch.names import number_of
 from batch.settings import DetectorSettings
 from jobs.training.detection_metrics import curve, match
 from jobs.training.face_figures import ValidatedPhotograph, draw_figures, in_words
-from jobs.training.face_sets import KnownFaces, load_mined, mine, read_boxes, save_mined, split
+from jobs.training.face_sets import KnownFaces, check_photographs, load_mined, mine, read_boxes, save_mined, split
 from jobs.training.glance import train_and_export
 from jobs.training.mining import MinedPhotograph
 from model.bundle import DETECTOR_MODEL, load_network, read_card, save_bundle
@@ -73,6 +73,7 @@ def train_faces(job: FaceTraining) -> None:
     Raises DataError if the photographs or the boxes lack what is needed, TrainingError if the start is another network.
     """
     known, start = read_boxes(job.boxes), read_card(job.start_from) if job.start_from else None
+    check_photographs(job.photographs, known, job.boxes)
     if start is not None:
         check_fits(verifier_network(), load_network(start))
     job.output.parent.mkdir(parents=True, exist_ok=True)
