@@ -4,6 +4,9 @@ NEUTRAL = "neutral"
 EMOTIONS = ("joy", "anger", "sadness", "disgust", "fear", "surprise", NEUTRAL)
 """The six universal emotions (Ekman 1992) and neutral, in the order of the output's columns."""
 
+NO_FACE = "no_face"
+"""What somebody calls an image that was taken for a face and is none."""
+
 FER2013_IDS = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 """FER2013's emotion ids 0 to 6."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import astronaut
-from drawn_faces import draw_crops
+from drawn_faces import draw_crops, write_class_folders
 
 from batch.detection.crop import crop_faces
 from batch.images.decode import read_photograph
@@ -55,6 +55,42 @@ def test_a_table_with_boxes_is_cut_as_annotate_cuts(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate([crops.crops for crops in found]), expected)
     assert found[0].images.shape == (1, 72, 72)
     assert len(np.unique(found[0].images[0, :12])) > 20, "what lies around the face is kept"
+
+
+def test_folders_without_an_image_are_no_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Those that annotate --crops makes and fills with nothing are left out of the labels, and that is said."""
+    faces = write_class_folders(tmp_path / "faces", {"happy": 2, "angry": 1, "sad": 0, "fear": 0, "not sure": 0})
+    with caplog.at_level("INFO", "annotate.train"):
+        [each] = read_sets([faces])
+        assert each.labels == LABELS
+        assert caplog.messages == ["left out of the labels, as there is no image: sadness, fear"]
+        assert read_sets([faces], labels=LABELS)[0].labels == LABELS
+        assert len(caplog.messages) == 1
+
+
+def test_what_is_called_no_face_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """From folders and from tables, with a line that counts it, unless it is one of the labels."""
+    faces = write_class_folders(tmp_path / "faces", {"happy": 2, "angry": 1, "no_face": 3})
+    files = [(path, path.parent.name) for path in sorted(faces.rglob("*.png"))]
+    pd.DataFrame(files, columns=["path", "label"]).to_csv(tmp_path / "table.csv", index=False)
+    for source in (faces, tmp_path / "table.csv"):
+        with caplog.at_level("INFO", "annotate.train"):
+            [each] = read_sets([source])
+        assert (each.labels, len(each.parts["all"])) == (LABELS, 3)
+        assert caplog.messages.pop() == f"{source}: left out, as no_face says: 3 of 6 images"
+        caplog.clear()
+    [each] = read_sets([faces], labels=("no_face", *LABELS))
+    assert len(each.parts["all"]) == 6
+
+
+def test_data_without_an_image_is_said(tmp_path: Path) -> None:
+    """Folders that are all empty, or that hold no face, or nothing that can be read."""
+    empty, wrong = (write_class_folders(tmp_path / name, {"happy": 0, "no_face": 1}) for name in ("empty", "wrong"))
+    with pytest.raises(DataError, match="empty: has no image of a face"):
+        read_sets([empty])
+    (wrong / "happy" / "a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="wrong: none of its files could be read as an image, of 1"):
+        read_sets([wrong])
 
 
 @pytest.mark.parametrize("wrong", [{"width": [0]}, {"x": ["left"]}, {"height": None}])

@@ -114,6 +114,31 @@ def test_what_people_do_with_their_own_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small", "untraced")
+def test_crops_as_they_come_out_of_annotate(tmp_path: Path) -> None:
+    """A preview wants an image; from scratch empty folders are no labels; from a model on they keep what it knows."""
+    faces = write_class_folders(tmp_path / "faces", {"joy": 1, "anger": 0, "fear": 0, "no_face": 1})
+    shown = here("train", "emotions", faces, "--preview", tmp_path / "variants.png", "--copies", 2)
+    assert (shown.returncode, (tmp_path / "variants.png").exists()) == (0, True), shown.stderr
+    write_class_folders(tmp_path / "more", {"joy": 10, "anger": 10, "fear": 0, "no_face": 1})
+    options = ("--epochs", 1, "--batch-size", 8, "--copies", 1, "-o", tmp_path / "a.keras")
+    done = here("train", "emotions", tmp_path / "more", *options)
+    assert done.returncode == 0, done.stderr
+    assert "left out of the labels, as there is no image: fear" in done.stderr
+    assert read_card(tmp_path / "a.keras").labels == ("joy", "anger")
+    measured = here("evaluate", tmp_path / "a.keras", tmp_path / "more", "-o", tmp_path / "figures")
+    assert measured.returncode == 0, measured.stderr
+    further = (*options[:-1], tmp_path / "b.keras", "--start-from", tmp_path / "a.keras")
+    few = here("train", "emotions", faces, *further)
+    assert few.returncode == 5
+    assert "needs at least 5, or none; joy has 1. Add images, or take those few away." in few.stderr
+    for file in (tmp_path / "more" / "anger").iterdir():
+        file.unlink()
+    kept = here("train", "emotions", tmp_path / "more", *further)
+    assert kept.returncode == 0, kept.stderr
+    assert "no image of anger: what a.keras knows of that is kept" in kept.stderr
+
+
+@pytest.mark.usefixtures("small", "untraced")
 def test_own_parts_are_kept(tmp_path: Path) -> None:
     """With parts of its own the model is chosen on val and nobody sees test; a data set that is none is said."""
     for part, count in (("train", 8), ("val", 4), ("test", 5)):

@@ -13,7 +13,7 @@ _NOT_OURS = ("__MACOSX", "@eaDir")
 
 
 def find_files(root: Path) -> tuple[list[LabelledFile], list[str]]:
-    """All files of the tree in the order of their paths, and the names of all its classes, also the empty ones.
+    """All files of the tree in the order of their paths, and the names of the classes that have none.
 
     Hidden files and folders do not count. A class folder may have folders of its own. Raises DataError if there are
     no class folders, or parts and classes side by side.
@@ -31,7 +31,7 @@ def find_files(root: Path) -> tuple[list[LabelledFile], list[str]]:
         classes = [(ALL, folder) for folder in folders]
     name = root.resolve().name
     files = [LabelledFile(path, folder.name, part, name) for part, folder in classes for path in _files(folder)]
-    return files, [folder.name for _, folder in classes]
+    return files, sorted({folder.name for _, folder in classes} - {file.name for file in files})
 
 
 def _folders(root: Path) -> list[Path]:

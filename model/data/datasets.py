@@ -1,5 +1,6 @@
 """Data sets as people have them: FER2013, trees of class folders, tables of labelled paths."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from model.data.image_files import Cut, LabelledFile, find_labels, read_files
 from model.data.label_table import files_of
 from model.data.parts import ALL, TEST, TRAIN, VALIDATION, part_named
 from model.errors import DataError
-from model.labels import EMOTIONS
+from model.labels import EMOTIONS, NO_FACE, label_index
 
 __all__ = ["DataSet", "LabelledCrops", "image_keys", "read_fer2013", "read_sets", "select_part", "without"]
+
+log = logging.getLogger("annotate.train")
 
 _FORMS = "a folder of class folders, fer2013.csv, or a CSV or Parquet table of path and label"
 
@@ -42,18 +45,28 @@ def read_sets(
 ) -> list[DataSet]:
     """Read data sets, which all get the same labels: those given, else the emotions that occur in any of them.
 
-    ``votes`` is FER+'s ``fer2013new.csv``, which goes with FER2013 alone. ``cut`` cuts the face out of a photograph,
-    for tables with boxes. Raises DataError if the data cannot be used.
+    What is called ``no_face`` is left out, unless that is one of the labels. ``votes`` is FER+'s ``fer2013new.csv``,
+    which goes with FER2013 alone. ``cut`` cuts the face out of a photograph, for tables with boxes. Raises
+    DataError if the data cannot be used.
     """
     fer2013 = [source for source in sources if _is_fer2013(source)]
     if votes is not None and not fer2013:
         raise DataError(f"{votes}: --votes goes with fer2013.csv, whose rows it counts, and with no other data.")
-    found = {source: _find(source) for source in sources if source not in fer2013}
+    found, empty = {}, set[str]()
+    for source in sources:
+        if source not in fer2013:
+            files, without_files = _find(source)
+            found[source] = _faces(files, labels or (), source)
+            empty.update(without_files)
     if labels is None:
         occurring = set(EMOTIONS if fer2013 else ())
-        for source, (_, names) in found.items():
-            occurring |= set(find_labels(names, None, source))
+        for source, files in found.items():
+            occurring |= set(find_labels((file.name for file in files), None, source))
         labels = tuple(label for label in EMOTIONS if label in occurring)
+        named = {label_index(name, EMOTIONS) for name in empty}
+        left_out = [label for index, label in enumerate(EMOTIONS) if index in named and label not in labels]
+        if left_out:
+            log.info("left out of the labels, as there is no image: %s", ", ".join(left_out))
     elif fer2013 and labels != EMOTIONS:
         raise DataError(f"{fer2013[0]}: has the labels {', '.join(EMOTIONS)}; received {', '.join(labels)}.")
     sets: list[DataSet] = []
@@ -61,9 +74,9 @@ def read_sets(
         if source in fer2013:
             sets.append(DataSet("fer2013", source, _named_parts(read_fer2013(source, votes), source)))
             continue
-        files, names = found[source]
-        find_labels(names, labels, source)
-        for name in dict.fromkeys(file.source for file in files) or [_stem(source)]:
+        files = found[source]
+        find_labels((file.name for file in files), labels, source)
+        for name in dict.fromkeys(file.source for file in files):
             of_one = [file for file in files if file.source == name]
             sets.append(DataSet(name, source, read_files(of_one, labels, cut)))
     return _named_apart(sets)
@@ -75,10 +88,6 @@ def select_part(parts: dict[str, LabelledCrops], usage: str, source: Path) -> La
     if wanted in parts:
         return parts[wanted]
     raise DataError(f"{source}: has no part {usage!r}. Expected one of {', '.join(parts)}.")
-
-
-def _stem(source: Path) -> str:
-    return source.resolve().name.split(".")[0] or str(source)
 
 
 def _named_apart(sets: list[DataSet]) -> list[DataSet]:
@@ -93,15 +102,23 @@ def _named_apart(sets: list[DataSet]) -> list[DataSet]:
 
 
 def _find(source: Path) -> tuple[list[LabelledFile], list[str]]:
-    """The labelled files of a folder or table, and the names of all its classes."""
+    """The labelled files of a folder or table, and the names of the folder's classes that have none."""
     if source.is_dir():
-        files, names = find_files(source)
-    elif not source.is_file():
+        return find_files(source)
+    if not source.is_file():
         raise DataError(f"{source}: no such file or folder. Expected {_FORMS}.")
-    else:
-        files = files_of(_read_table(source), source)
-        names = [file.name for file in files]
-    return files, names
+    return files_of(_read_table(source), source), []
+
+
+def _faces(files: list[LabelledFile], labels: tuple[str, ...], source: Path) -> list[LabelledFile]:
+    """The files that are not called ``no_face``, if no label is; raises DataError if there are none."""
+    asked_for = label_index(NO_FACE, labels) is not None
+    faces = [file for file in files if asked_for or file.name.strip().casefold() != NO_FACE]
+    if not faces:
+        raise DataError(f"{source}: has no image of a face.")
+    if len(faces) < len(files):
+        log.info("%s: left out, as %s says: %d of %d images", source, NO_FACE, len(files) - len(faces), len(files))
+    return faces
 
 
 def _is_fer2013(source: Path) -> bool:

@@ -87,16 +87,19 @@ def read_files(
 ) -> dict[str, LabelledCrops]:
     """Read the files into one set per part; those that cannot be read are logged and left out.
 
-    The images are (72, 72): around a crop without a photograph its border is repeated.
+    The images are (72, 72): around a crop without a photograph its border is repeated. Raises DataError if none can be
+    read.
     """
     if cut is None and any(file.box for file in files):
         raise DataError(f"{files[0].path}: a table with boxes needs the photographs' reader, which is not given here.")
     with ThreadPoolExecutor(_THREADS) as pool:
         crops = list(counted(pool.map(lambda file: _image_or_none(file, cut), files), len(files), "reading images"))
     read = [(file, crop) for file, crop in zip(files, crops, strict=True) if crop is not None]
+    if not read:
+        raise DataError(f"{files[0].source}: none of its files could be read as an image, of {len(files)}.")
     if len(read) < len(files):
         log.warning("left out, as they could not be read: %d of %d files", len(files) - len(read), len(files))
-    images = np.stack([crop for _, crop in read]) if read else np.empty((0, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    images = np.stack([crop for _, crop in read])
     truth = np.array([label_index(file.name, labels) for file, _ in read], dtype=int)
     parts = np.array([file.part for file, _ in read], dtype=object)
     everything = hard_labelled(images, truth, labels)

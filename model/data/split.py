@@ -99,9 +99,9 @@ def _check(crops: LabelledCrops, least: int, what: str, may_lack: bool) -> None:
     if len(crops.labels) < 2 or not counts.any():
         raise DataError(f"{what} at least two classes are needed; received {', '.join(crops.labels) or 'none'}.")
     if few:
-        raise DataError(
-            f"{what} every class needs at least {least}; {', '.join(few)}. Add images or leave the class out."
-        )
+        needed = f"{least}, or none" if may_lack else str(least)
+        fix = "Add images, or take those few away." if may_lack else "Add images or leave the class out."
+        raise DataError(f"{what} every class needs at least {needed}; {', '.join(few)}. {fix}")
 
 
 def in_turn(truth: np.ndarray) -> np.ndarray:

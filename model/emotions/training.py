@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from model.bundle import ModelCard, load_network, read_card, save_bundle
-from model.data.crops import OWN, VOTES
+from model.data.crops import OWN, VOTES, joined
 from model.data.datasets import read_sets
 from model.data.image_files import Cut
 from model.data.split import split_sets
@@ -73,6 +73,7 @@ def train_emotions(
     compute_reproducibly()
     sets = _read(job, start)
     _log_sizes(sets, job.settings.copies, device)
+    _log_kept(sets, start)
     if job.teachers:
         cards = [read_card(file) for file in job.teachers]
         sets = [replace(each, crops=taught(each.crops, OWN, cards)) for each in sets]
@@ -107,10 +108,10 @@ def train_emotions(
 
 
 def preview_variants(job: EmotionTraining, picture: Path) -> None:
-    """Paint the variants of a few training images into ``picture`` (PNG) as training would draw them."""
-    sets = _read(job, None)
+    """Paint variants of a few images, such as training draws, into ``picture`` (PNG); raises DataError."""
+    found = read_sets(job.data, job.votes, job.labels, job.cut)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_bytes(sheet_png(sets, job.settings))
+    picture.write_bytes(sheet_png([joined(list(each.parts.values())) for each in found], job.settings))
     log.info("wrote %s: a row per image, %d variants each, the image itself first", picture, job.settings.copies)
 
 
@@ -123,7 +124,8 @@ def _read(job: EmotionTraining, start: ModelCard | None) -> list[TrainingSet]:
     """What to train and to validate on. Whoever goes on from a model keeps its labels, also those without images."""
     labels = job.labels or (start.labels if start else None)
     found = read_sets(job.data, job.votes, labels, job.cut)
-    if job.kept and (start is None or start.labels != found[0].labels):
+    same_labels = start is not None and start.labels == found[0].labels
+    if job.kept and not same_labels:
         raise DataError("--keep goes with --start-from a model of the same labels.")
     if job.votes_share != 1 and job.votes is None:
         raise DataError("--votes-share goes with --votes.")
@@ -133,7 +135,7 @@ def _read(job: EmotionTraining, start: ModelCard | None) -> list[TrainingSet]:
         raise DataError(f"--weight: expected one of the data sets {names}, received {', '.join(sorted(unknown))}.")
     sets = [
         TrainingSet(name, crops, validation, job.weights.get(name, 1.0))
-        for name, (crops, validation) in split_sets(found, job.settings.seed, start is not None).items()
+        for name, (crops, validation) in split_sets(found, job.settings.seed, same_labels).items()
     ]
     shares = {VOTES: job.votes_share, OWN: 1 - job.votes_share}
     return [
@@ -150,6 +152,14 @@ def _log_sizes(sets: Sequence[TrainingSet], copies: int, device: str) -> None:
         count = len(each.crops)
         log.info("%s: %d images become %d in %d variants each", each.name, count, count * copies, copies)
         log.info("%s: %d images to validate on, without variants", each.name, len(each.validation))
+
+
+def _log_kept(sets: Sequence[TrainingSet], start: ModelCard | None) -> None:
+    """Say which labels the model that is gone on from has to know by itself."""
+    shown = np.sum([each.crops.targets[OWN].sum(axis=0) for each in sets], axis=0)
+    lacking = [label for label, share in zip(sets[0].crops.labels, shown, strict=True) if not share]
+    if start and lacking:
+        log.info("no image of %s: what %s knows of that is kept", ", ".join(lacking), start.path.name)
 
 
 def _prepare(job: EmotionTraining) -> Path:

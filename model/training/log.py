@@ -15,7 +15,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from model.data.crops import OWN
+from model.data.crops import OWN, LabelledCrops
 from model.data.split import in_turn
 from model.evaluation.pictures import as_png, confusion_matrix
 from model.evaluation.predictions import answers_by_set
@@ -84,7 +84,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Show the variants."""
         self._writer = EventFileWriter(str(self._folder))
-        self._show("augmented_samples", sheet_png(self._sets, self._settings), 0)
+        self._show("augmented_samples", sheet_png([each.crops for each in self._sets], self._settings), 0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the confusion matrix, if it is time to."""
@@ -110,10 +110,10 @@ class TensorBoardPictures(keras.callbacks.Callback):
         self._writer.flush()
 
 
-def sheet_png(sets: Sequence[TrainingSet], settings: TrainingSettings, images: int = 7) -> bytes:
+def sheet_png(sets: Sequence[LabelledCrops], settings: TrainingSettings, images: int = 7) -> bytes:
     """All variants of a few images of each set, of every class in turn, as a PNG file."""
     sheets, first = [], 0
-    for crops in (each.crops for each in sets):
+    for crops in sets:
         rows = in_turn(crops.truth[crops.labelling])[:images]
         sheets.append(variants_sheet(crops.images[rows], first + rows, settings.seed, settings.copies))
         first += len(crops)
