@@ -15,6 +15,7 @@ from jobs.devices import Device
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.program import Program
+from jobs.shipped import or_shipped
 
 if TYPE_CHECKING:
     from model.bundle import ModelCard
@@ -29,6 +30,7 @@ _DATA_HELP = (
     "Labelled face crops: a folder of class folders, fer2013.csv, or a table of path and label, with or without x, y, "
     f"width and height of the face in the photograph, part, and source. {FILES_HELP}"
 )
+_MODEL_HELP = "NAME.keras with NAME.json beside it; shipped: the one that ships."
 _USAGE_HELP = (
     "Part of the data: train, val, test, FER2013's Usage, or all.  [default: what the model was not trained on]"
 )
@@ -37,7 +39,7 @@ _KEPT = "no figures were written"
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="NAME.keras with NAME.json beside it.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=_MODEL_HELP)],
     data: Annotated[list[Path], typer.Argument(metavar="DATA", help=_DATA_HELP)],
     votes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="FER+'s fer2013new.csv: the crowd's majority is the truth.")
@@ -45,7 +47,7 @@ def evaluate(
     annotations: Annotated[Path | None, typer.Option(metavar="DIR", help=ANNOTATIONS_HELP)] = None,
     usage: Annotated[str | None, typer.Option(metavar="PART", help=_USAGE_HELP)] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Another model with the same labels, to compare with.")
+        Path | None, typer.Option(metavar="FILE", help="Model with the same labels, or shipped, to compare with.")
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for metrics.json and the pictures.")
@@ -72,11 +74,12 @@ def evaluate(
         require_training_packages("matplotlib")
         from jobs.corrections.reader import as_tables
         from jobs.training.face_cuts import cut_face
-        from model.bundle import read_card
+        from model.bundle import EMOTION_MODEL, read_card
         from model.data.datasets import read_sets
         from model.device import choose_device
 
-        card, other = read_card(model), read_card(against) if against else None
+        card = read_card(or_shipped(model, EMOTION_MODEL))
+        other = read_card(or_shipped(against, EMOTION_MODEL)) if against else None
         used = choose_device(device)
         sources = as_tables(data, annotations, output)
         parts = _parts(read_sets(sources, votes, card.labels, cut_face), usage, card)

@@ -25,6 +25,7 @@ from jobs.option_values import (
     root_names,
     shard_of,
 )
+from jobs.shipped import or_shipped
 from model.bundle import DETECTOR_MODEL, EMOTION_MODEL, GLANCE_MODEL
 
 DETECTOR_VARIABLE = "ANNOTATE_DETECTOR"
@@ -106,7 +107,7 @@ def annotation_settings(
         csv=csv,
         jobs=jobs,
         batch_size=batch_size,
-        model=path_of("--model", model) or EMOTION_MODEL,
+        model=or_shipped(path_of("--model", model), EMOTION_MODEL) or EMOTION_MODEL,
         device=device,
         without_neutral=without_neutral,
         worker=WorkerSettings(found_by, max_pixels, image_timeout, store_timeout),

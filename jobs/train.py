@@ -13,6 +13,7 @@ from jobs.devices import Device
 from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.program import Program
+from jobs.shipped import or_shipped
 
 log = logging.getLogger("annotate.train")
 app = Program(no_args_is_help=True)
@@ -143,9 +144,9 @@ def emotions(
             weights,
             votes_share,
             device,
-            _or_shipped(start_from, EMOTION_MODEL),
+            or_shipped(start_from, EMOTION_MODEL),
             kept=keep,
-            teachers=tuple(teacher or ()),
+            teachers=tuple(or_shipped(one, EMOTION_MODEL) for one in teacher or ()),
             cut=cut_face,
         )
         if preview is not None:
@@ -218,7 +219,7 @@ def face_verifier(
                 settings,
                 jobs=jobs,
                 resume=resume,
-                start_from=_or_shipped(start_from, FACE_MODEL),
+                start_from=or_shipped(start_from, FACE_MODEL),
             )
         )
 
@@ -295,13 +296,9 @@ def detector(
                 mixed_precision=mixed_precision,
                 device=device,
                 resume=resume,
-                start_from=_or_shipped(start_from, DETECTOR_MODEL.with_suffix(".keras")),
+                start_from=or_shipped(start_from, DETECTOR_MODEL.with_suffix(".keras")),
             )
         )
-
-
-def _or_shipped(start_from: Path | None, shipped: Path) -> Path | None:
-    return shipped if start_from == Path("shipped") else start_from
 
 
 def _bars() -> tuple[object, ...]:

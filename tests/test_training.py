@@ -10,7 +10,8 @@ from drawn_faces import draw_crops, write_class_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import QUICKLY, here, kill_when, train_small_networks
 
-from model.bundle import load_network, read_card
+from jobs.options import annotation_settings
+from model.bundle import EMOTION_MODEL, load_network, read_card
 from model.data.crops import hard_labelled, image_keys
 from model.data.split import hold_out, split_parts
 from model.inference import Classifier
@@ -136,6 +137,16 @@ def test_crops_as_they_come_out_of_annotate(tmp_path: Path) -> None:
     kept = here("train", "emotions", tmp_path / "more", *further)
     assert kept.returncode == 0, kept.stderr
     assert "no image of anger: what a.keras knows of that is kept" in kept.stderr
+
+
+def test_shipped_is_the_model_that_ships(faces: Path, tmp_path: Path) -> None:
+    """Wherever a model of this kind is named: each command gets beyond it, to what else is not as expected."""
+    nothing = tmp_path / "nothing"
+    measured = here("evaluate", "shipped", nothing, "--against", "shipped", cwd=tmp_path)
+    assert (measured.returncode, f"{nothing}: no such file or folder" in measured.stderr) == (5, True)
+    taught = here("train", "emotions", faces, "--teacher", "shipped", cwd=tmp_path)
+    assert (taught.returncode, "emotions.keras cannot teach: expected the labels" in taught.stderr) == (5, True)
+    assert annotation_settings("photos", model="shipped").model == EMOTION_MODEL
 
 
 @pytest.mark.usefixtures("small", "untraced")
