@@ -1,6 +1,9 @@
 """An output opened in a notebook, and the notebook in docs/."""
 
 import json
+import re
+import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,18 @@ def test_photographs_that_are_gone(output: Path) -> None:
         open_annotations(output).crops()
     with pytest.raises(OutputError, match="No tables"):
         open_annotations(output.parent)
+
+
+def test_what_the_notebook_imports_is_installed_by_its_first_cell() -> None:
+    """Every package comes with this one, or stands in the line that installs it."""
+    first, *cells = ("".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"])
+    imported = set(re.findall(r"^(?:import|from) (\w+)", "\n".join(cells), re.M)) - sys.stdlib_module_names - {"jobs"}
+    assert {"skimage", "duckdb"} <= imported
+    told = re.search("`pip install (.*?)`", first)
+    assert told
+    brought = {re.split("[ <>=;]", one)[0] for one in requires("emotion-annotate") or [] if "extra" not in one}
+    for name in imported:
+        assert {known.lower() for known in packages_distributions()[name]} & {*brought, *told[1].split()}, name
 
 
 def test_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
