@@ -59,7 +59,10 @@ def test_class_folders_to_a_model_and_its_figures(faces: Path, model: Path, tmp_
     assert json.loads(model.with_suffix(".json").read_text())["seed"] == 0
     events = [file.parent for file in model.with_suffix(".tensorboard").rglob("events.out.tfevents.*")]
     tags = [EventAccumulator(str(folder)).Reload().Tags() for folder in events]
-    assert any(tag["scalars"] or tag["tensors"] for tag in tags)
+    told = {name for tag in tags for name in tag["scalars"] + tag["tensors"]}
+    assert {"epoch_accuracy", "epoch_mean_recall", "evaluation_mean_recall_vs_iterations"} <= told
+    assert "evaluation_accuracy_vs_iterations" not in told
+    assert {"accuracy", "val_mean_recall"} <= set(pd.read_csv(model.with_suffix(".csv")))
     evaluated = here("evaluate", model, faces, "-o", tmp_path / "figures", "--against", model)
     assert evaluated.returncode == 0, evaluated.stderr
     metrics = json.loads((tmp_path / "figures" / "metrics.json").read_text())

@@ -1,5 +1,6 @@
 """The rules of a training: each on a network of a few numbers, against its formula or a second source."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from model import progress
 from model.data.crops import LabelledCrops, hard_labelled
 from model.errors import TrainingError
+from model.evaluation.pictures import training_curves
 from model.training import log as training_log
 from model.training.batches import TrainingSet, TrainingSettings, VariantBatches, label_prior, logit_shift, shows
 from model.training.checkpoint import TrainingCheckpoint
@@ -164,6 +166,19 @@ def test_a_label_that_a_set_lacks_is_not_learnt_from_it(tmp_path: Path) -> None:
     assert step[0] == pytest.approx(-step[1])
 
 
+def test_the_figures_of_an_epoch_are_called_what_they_are(tmp_path: Path) -> None:
+    """Whoever always says the frequent label is right on seven of ten in training, and recalls one label of three."""
+    network = heads_without_input("emotion")
+    history = train(
+        network, [one_set(crops([0] * 7 + [1] * 2 + [2]))], quick(epochs=2, batch_size=10), tmp_path / "c.npz"
+    )
+    assert set(history) == {"loss", "accuracy", "val_loss", "val_mean_recall"}
+    assert (history["accuracy"][1], history["val_mean_recall"][1]) == pytest.approx((0.7, 1 / 3))
+    panel = training_curves(history).axes[1]
+    assert panel.get_ylabel() == "accuracy and mean recall"
+    assert [line.get_label() for line in panel.lines[:2]] == ["accuracy, training", "mean recall, validation"]
+
+
 # --- the best epoch
 
 
@@ -290,6 +305,17 @@ def test_no_other_trainings_checkpoint_is_gone_on_with(tmp_path: Path) -> None:
     (tmp_path / "c.npz").write_bytes(b"torn")
     with pytest.raises(TrainingError, match="damaged"):
         fitted([2, 1, 0], 5, tmp_path / "c.npz")
+
+
+def test_an_older_checkpoints_mean_recall_is_called_so(tmp_path: Path) -> None:
+    """It was the validation's accuracy by name; a training goes on from it, and its curve is one."""
+    fitted([2, 1], 5, tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz") as saved:
+        arrays = dict(saved)
+    figures = {"val_loss": [2.0, 1.0], "val_accuracy": [0.5, 0.6]}
+    np.savez(tmp_path / "c.npz", **arrays | {"history": np.array(json.dumps(figures))})
+    _, _, history = fitted([2, 1], 5, tmp_path / "c.npz")
+    assert history == {"val_loss": [2.0, 1.0], "val_mean_recall": [0.5, 0.6]}
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:

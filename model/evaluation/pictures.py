@@ -137,19 +137,19 @@ def _draw_answer(axes: Axes, answers: Predictions, row: int, colour: str) -> Non
 
 
 def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Loss and accuracy per epoch on both sides of the split; the best epoch is marked."""
-    losses = [name for name in history if name.endswith("loss") and not name.startswith("val_")]
-    accuracies = [name for name in history if name.endswith("accuracy") and not name.startswith("val_")]
+    """Loss per epoch on both sides of the split, accuracy in training, mean recall in validation; the best marked."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels = figure.subplots(1, 2)
     best = int(np.argmin(history["val_loss"])) + 1
-    for axes, names, what in zip(panels, (losses, accuracies), ("loss", "accuracy"), strict=True):
+    for axes, trained, validated in zip(panels, ("loss", "accuracy"), ("loss", "mean_recall"), strict=True):
+        names = [name for name in history if name.endswith(trained) and not name.startswith("val_")]
         for name, colour in zip(names, (_BLUE, _ORANGE, "#3a9a5b", "#a04aa0"), strict=False):
-            epochs = range(1, len(history[name]) + 1)
+            epochs, beside = range(1, len(history[name]) + 1), name.removesuffix(trained) + validated
             axes.plot(epochs, history[name], color=colour, linestyle="--", label=f"{name}, training")
-            axes.plot(epochs, history[f"val_{name}"], ".-", color=colour, label=f"{name}, validation")
+            validation = history[f"val_{beside}"]
+            axes.plot(epochs, validation, ".-", color=colour, label=f"{beside.replace('_', ' ')}, validation")
         axes.axvline(best, color=_GRAY, linestyle=":", label=f"best epoch, {best}")
-        axes.set(xlabel="epoch", ylabel=what)
+        axes.set(xlabel="epoch", ylabel=" and ".join(dict.fromkeys((trained, validated.replace("_", " ")))))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8, frameon=False)

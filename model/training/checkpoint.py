@@ -11,6 +11,9 @@ import numpy as np
 
 from model.errors import TrainingError
 
+AS_NAMED_NOW = {"val_accuracy": "val_mean_recall"}
+"""Figures that older checkpoints have by another name."""
+
 
 class TrainingCheckpoint(keras.callbacks.Callback):
     """Save the whole state of a training after each epoch, atomically, and stop it when it no longer improves.
@@ -49,7 +52,8 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         try:
             with np.load(self._path) as saved:
                 self._check_identity(json.loads(str(saved["identity"])))
-                self.history = json.loads(str(saved["history"]))
+                history = json.loads(str(saved["history"])).items()
+                self.history = {AS_NAMED_NOW.get(name, name): figures for name, figures in history}
                 self._best = [saved[f"best_{i}"] for i in range(len(network.weights))]
                 for index, variable in enumerate(self._variables(network)):
                     variable.assign(saved[f"state_{index}"])

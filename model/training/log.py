@@ -23,6 +23,7 @@ from model.files import write_atomically
 from model.progress import SECONDS
 from model.training.augmentation import variants_sheet
 from model.training.batches import TrainingSet, TrainingSettings
+from model.training.checkpoint import AS_NAMED_NOW
 
 log = logging.getLogger("annotate.train")
 
@@ -43,7 +44,8 @@ class EpochLog(keras.callbacks.Callback):
         """Start the epoch's clock."""
         self._started = self._said = time.monotonic()
         if self._rows is None:
-            known = pd.read_csv(self._csv).to_dict("records") if epoch and self._csv and self._csv.exists() else []
+            there = epoch and self._csv and self._csv.exists()
+            known = pd.read_csv(self._csv).rename(columns=AS_NAMED_NOW).to_dict("records") if there else []
             self._rows = known[:epoch]
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

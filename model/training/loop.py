@@ -31,6 +31,23 @@ class _GrowingCrops(keras.callbacks.Callback):
             self.model.make_train_function(force=True)
 
 
+class _MeanRecall(keras.callbacks.Callback):
+    """Call the accuracy of the validation, where every label counts the same, what it is."""
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """In what TensorBoard is told of the validation alone."""
+        _rename(logs or {}, "")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """In the epoch's figures, beside those of training."""
+        _rename(logs or {}, "val_")
+
+
+def _rename(figures: dict[str, Any], start: str) -> None:
+    for name in [name for name in figures if name.startswith(start) and name.endswith("accuracy")]:
+        figures[name.removesuffix("accuracy") + "mean_recall"] = figures.pop(name)
+
+
 def shifted_cross_entropy(target: Any, logits: Any) -> Any:
     """Cross-entropy (N,) of logits (N, labels) plus shifts, with targets and shifts stacked as (N, 2, labels)."""
     return ops.categorical_crossentropy(target[:, 0], ops.cast(logits, "float32") + target[:, 1], from_logits=True)
@@ -53,8 +70,8 @@ def train(
 
     ``started_from`` tells whose weights it has, if not random ones.
 
-    In validation every set counts the same, and in it every label, without shifts: ``val_accuracy`` is the mean over
-    the sets of the mean recall.
+    In validation every set counts the same, and in it every label, without shifts: ``val_mean_recall`` is the mean over
+    the sets of the mean recall. ``accuracy`` is that of the variants trained on, each counting by its weight.
 
     Goes on from ``checkpoint`` if that file exists, and leaves it there. The weights at the end are those of the
     epoch with the lowest validation loss, averaged exponentially over the steps before it. ``callbacks`` see each
@@ -80,7 +97,7 @@ def train(
         lambda first_epoch: VariantBatches(sets, settings, first_epoch),
         settings.epochs,
         keeper,
-        (_GrowingCrops(settings), *callbacks) if settings.progressive else callbacks,
+        (_MeanRecall(), *((_GrowingCrops(settings),) if settings.progressive else ()), *callbacks),
         validation_data=_validation(sets),
         validation_batch_size=256,
     )
