@@ -14,6 +14,7 @@ from jobs.errors import exit_codes
 from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
 from jobs.program import Program
 from jobs.shipped import or_shipped
+from model.progress import doing
 
 log = logging.getLogger("annotate.train")
 app = Program(no_args_is_help=True)
@@ -29,6 +30,7 @@ _TEACHER_HELP = "Learn half of the labels from this model's answers on the train
 _SHARE_HELP = "How much the votes count in what is learned of FER2013's rows; the rest are its own labels."
 _KEEP_HELP = "With --start-from: share of that model's weights in the mean of its weights and the new ones."
 _WEIGHT_HELP = "How often an epoch shows the images of the data set NAME, on average (repeatable).  [default: once]"
+_LOADING = "loading Keras"
 _KEPT = "finished epochs are kept; the same command with --resume goes on from there"
 
 
@@ -119,8 +121,10 @@ def emotions(
         from jobs.corrections.reader import as_tables
         from jobs.training.face_cuts import cut_face
         from model.bundle import EMOTION_MODEL
-        from model.emotions.training import EmotionTraining, preview_variants, train_emotions
-        from model.training.batches import TrainingSettings
+
+        with doing(_LOADING):
+            from model.emotions.training import EmotionTraining, preview_variants, train_emotions
+            from model.training.batches import TrainingSettings
 
         settings = TrainingSettings(
             epochs=epochs,
@@ -198,9 +202,11 @@ def face_verifier(
         from model.extras import require_training_packages
 
         require_training_packages("matplotlib", "tf2onnx")
-        from jobs.training.faces import FaceTraining, train_faces
         from model.bundle import FACE_MODEL
-        from model.training.batches import TrainingSettings
+
+        with doing(_LOADING):
+            from jobs.training.faces import FaceTraining, train_faces
+            from model.training.batches import TrainingSettings
 
         settings = TrainingSettings(
             epochs=epochs,
@@ -273,9 +279,11 @@ def detector(
         from model.extras import require_training_packages
 
         require_training_packages("matplotlib", "tensorboard")
-        from jobs.training.detector import DetectorJob, train_face_detector
         from model.bundle import DETECTOR_MODEL
-        from model.detector.training import DetectorTraining
+
+        with doing(_LOADING):
+            from jobs.training.detector import DetectorJob, train_face_detector
+            from model.detector.training import DetectorTraining
 
         settings = DetectorTraining(
             epochs=epochs,

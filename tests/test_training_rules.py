@@ -2,8 +2,11 @@
 
 import json
 import math
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,19 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from rich.console import Console
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.utils.class_weight import compute_class_weight
 
+from jobs.training.bar import TrainingBar
 from model import progress
 from model.data.crops import LabelledCrops, hard_labelled
 from model.errors import TrainingError
 from model.evaluation.pictures import training_curves
-from model.training import log as training_log
 from model.training.batches import TrainingSet, TrainingSettings, VariantBatches, label_prior, logit_shift, shows
 from model.training.checkpoint import TrainingCheckpoint
+from model.training.log import EpochLog
 from model.training.loop import calibrate_temperature, fit, one_cycle, shifted_cross_entropy, train
 
 pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")]
@@ -486,16 +491,55 @@ def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert len(caplog.messages) == 2
 
 
-@pytest.mark.parametrize(("seconds", "lines"), [(0.0, 3), (60.0, 1)])
-def test_a_long_epoch_says_how_far_it_is(
-    seconds: float, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+def test_a_long_training_says_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """A line for its steps every so many seconds, and one at its end."""
-    monkeypatch.setattr(training_log, "SECONDS", seconds)
-    network = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
-    network.compile("sgd", "mse")
+    """That it prepares, before the first step there is; then its steps, its measuring, and its epochs."""
+    monkeypatch.setattr(progress, "SECONDS", 0.05)
+
+    class Slow(Slope):
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            time.sleep(0.15)
+            return super().__getitem__(index)
+
     with caplog.at_level("INFO", "annotate.train"):
-        network.fit(np.ones((2, 1)), np.ones(2), 1, verbose=0, callbacks=[training_log.EpochLog(tmp_path / "e.csv")])
-    assert len(caplog.messages) == lines
-    assert seconds or caplog.messages[1].startswith("step 2 of 2 of this epoch  loss ")
-    assert caplog.messages[-1].startswith("epoch 1/1 ")
+        keeper = TrainingCheckpoint(tmp_path / "c.npz", 5, {}, "val_loss")
+        fit(one_weight(), lambda _: Slow(), 1, keeper, (EpochLog(tmp_path / "c.csv"),), validation_data=Slow())
+    said = caplog.messages
+    assert said[:2] == ["preparing the network"] * 2
+    assert any(line.startswith("step 1 of 3 of this epoch  loss ") for line in said)
+    assert "measuring on what is held out" in said
+    assert said[-1].startswith("epoch 1/1 ")
+    assert "nan" not in " ".join(said)
+
+
+def test_silent_work_is_told_of_until_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once and then every so many seconds in which nobody else says anything; also where it fails, not longer."""
+    monkeypatch.setattr(progress, "SECONDS", 0.3)
+    threads = threading.active_count()
+    with caplog.at_level("INFO", "annotate.train"), pytest.raises(TrainingError), progress.doing("drawing"):
+        for _ in range(4):
+            time.sleep(0.1)
+            progress.log.info("a line")
+        assert caplog.messages == ["drawing"] + ["a line"] * 4
+        time.sleep(0.4)
+        raise TrainingError
+    assert caplog.messages[5:] == ["drawing"]
+    assert threading.active_count() == threads
+
+
+def test_the_bar_has_no_loss_before_there_is_one() -> None:
+    """The first step of a network may take half a minute."""
+    bar, shown = TrainingBar(), Console(file=StringIO(), width=100)
+    bar.set_params({"epochs": 2, "steps": 3})
+    bar.on_epoch_begin(0)
+    with shown.capture() as first:
+        shown.print(bar._progress.get_renderable())
+    bar.on_train_batch_end(0, {"loss": 0.5})
+    with shown.capture() as second:
+        shown.print(bar._progress.get_renderable())
+    bar.on_epoch_end(0)
+    assert ("preparing" in first.get(), "0/3" in first.get(), "loss" in first.get()) == (True, True, False)
+    assert ("1/3" in second.get(), "loss 0.5000" in second.get()) == (True, True)

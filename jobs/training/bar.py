@@ -17,16 +17,16 @@ class TrainingBar(keras.callbacks.Callback):
             TextColumn(f"epoch {epoch + 1}/{self.params['epochs']}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[told]}"),
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=Console(file=sys.stderr), transient=True)
-        self._task = self._progress.add_task("", total=self.params["steps"], loss=float("nan"))
+        self._task = self._progress.add_task("", total=self.params["steps"], told="preparing")
         self._progress.start()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Move on by a step."""
-        self._progress.update(self._task, completed=batch + 1, loss=float((logs or {}).get("loss", "nan")))
+        self._progress.update(self._task, completed=batch + 1, told=f"loss {(logs or {}).get('loss', 0):.4f}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Take the bar away."""

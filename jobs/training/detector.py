@@ -33,7 +33,7 @@ from model.device import choose_device
 from model.errors import DataError
 from model.files import write_atomically
 from model.layers import check_fits
-from model.progress import counted
+from model.progress import counted, doing
 from model.training.log import EpochLog
 from model.verifier.training import platt_scaling
 
@@ -162,10 +162,10 @@ def train_face_detector(job: DetectorJob) -> None:
         found = find_faces(start, [one.as_detected() for one in training])
         training = [with_mistakes(*pair) for pair in zip(training, found, strict=True)]
     trained, history = _trained(job, training, seen, start)
-    found = find_faces(inference_detector(trained), seen)
-    slope, intercept = _calibrated(found)
-    shipped = inference_detector(trained, slope, intercept)
-    found = find_faces(shipped, seen)
+    with doing("calibrating, and measuring on the photographs held out"):
+        slope, intercept = _calibrated(find_faces(inference_detector(trained), seen))
+        shipped = inference_detector(trained, slope, intercept)
+        found = find_faces(shipped, seen)
     facts = {
         "validation": _figures(found),
         "training": {"photographs": len(paths), **asdict(job.settings), "epochs_done": len(history[MISSED])},
@@ -173,11 +173,13 @@ def train_face_detector(job: DetectorJob) -> None:
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
-    write_atomically(job.output, shipped.save)
-    export_maps(shipped, job.output.with_suffix(".onnx"))
+    with doing(f"writing {job.output}, and the same network as ONNX"):
+        write_atomically(job.output, shipped.save)
+        export_maps(shipped, job.output.with_suffix(".onnx"))
     text = json.dumps(facts, indent=2) + "\n"
     write_atomically(job.output.with_suffix(".json"), lambda file: file.write_text(text, "utf-8"))
-    draw_figures(job.photographs, [_validated(one, known) for one in found], job.output.with_suffix(""))
+    with doing("drawing the pictures"):
+        draw_figures(job.photographs, [_validated(one, known) for one in found], job.output.with_suffix(""))
     _checkpoint(job).unlink(missing_ok=True)
     fields = {"validation": facts["validation"]}
     log.info("wrote %s: %s", job.output, in_words(facts["validation"]), extra={"fields": fields})

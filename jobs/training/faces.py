@@ -22,6 +22,7 @@ from model.bundle import DETECTOR_MODEL, load_network, read_card, save_bundle
 from model.data.crops import LabelledCrops
 from model.data.fer2013 import read_fer2013
 from model.layers import check_fits
+from model.progress import doing
 from model.training.batches import TrainingSettings
 from model.training.log import EpochLog
 from model.verifier.network import FACE_LABELS, calibrated_network, verifier_network
@@ -86,7 +87,8 @@ def train_faces(job: FaceTraining) -> None:
     trained, history = train_verifier(
         training, validation, job.settings, checkpoint, (EpochLog(job.output.with_suffix(".csv")),), start
     )
-    network, photographs = _calibrated(trained, held_out, known)
+    with doing("calibrating, and measuring on the photographs held out"):
+        network, photographs = _calibrated(trained, held_out, known)
     paths, others = split(list(known), job.held_out, job.settings.seed)
     glance = job.output.with_suffix(".glance.onnx")
     facts = {
@@ -102,8 +104,10 @@ def train_faces(job: FaceTraining) -> None:
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
-    save_bundle(network, job.output, FACE_LABELS, facts, validation.images)
-    draw_figures(job.photographs, photographs, job.output.with_suffix(""))
+    with doing(f"writing {job.output}, and the same network as ONNX"):
+        save_bundle(network, job.output, FACE_LABELS, facts, validation.images)
+    with doing("drawing the pictures"):
+        draw_figures(job.photographs, photographs, job.output.with_suffix(""))
     for left in (checkpoint, _proposals(job, "training"), _proposals(job, "validation")):
         left.unlink(missing_ok=True)
     fields = {"validation": facts["validation"]}

@@ -11,6 +11,7 @@ from batch.detection.glance import standardised
 from jobs.training.face_sets import windows
 from model.detector.export import export_maps
 from model.glance.training import glance_logits, lower_by, train_glance
+from model.progress import doing
 
 log = logging.getLogger("annotate.train")
 
@@ -35,9 +36,10 @@ def train_and_export(
 
     Gives the figures on those held out. Raises DataError if a photograph cannot be read.
     """
-    log.info("training the glance on what the verifier says of the cascade's windows")
+    log.info("looking at the cascade's windows with the verifier, for the glance to learn from")
     learnt, seen = (_windows(root, paths, verifier, jobs) for paths in (training, held_out))
-    network = train_glance(standardised(learnt.patches), learnt.faceness, seed)
+    with doing("training the glance on what the verifier says of them"):
+        network = train_glance(standardised(learnt.patches), learnt.faceness, seed)
     logits = glance_logits(network, standardised(seen.patches))
     faces = seen.faceness >= 0.5
     threshold = float(np.quantile(logits[faces], 1 - KEPT) if faces.any() else logits.min())

@@ -25,6 +25,7 @@ from model.errors import DataError
 from model.evaluation.pictures import write_pictures
 from model.evaluation.predictions import Predict, Predictions, answers_by_set, pooled
 from model.inference import Classifier
+from model.progress import doing
 from model.training.batches import TrainingSet, TrainingSettings
 from model.training.distillation import taught
 from model.training.log import EpochLog, TensorBoardPictures, sheet_png
@@ -96,11 +97,14 @@ def train_emotions(
     )
     keras.mixed_precision.set_global_policy("float32")
     trained.set_weights(averaged_weights(old, trained.get_weights(), job.kept))
-    network = _calibrated(trained, sets)
-    answers = _answers(_as_predict(network), sets)
+    with doing("calibrating, and measuring on what is held out"):
+        network = _calibrated(trained, sets)
+        answers = _answers(_as_predict(network), sets)
     facts = _facts(job, sets, answers, before, len(history["val_loss"])) | {"device": device}
-    save_bundle(network, job.output, sets[0].crops.labels, facts, sets[0].validation.crops)
-    write_pictures(job.output.with_suffix(".figures"), pooled(answers.values()), history)
+    with doing(f"writing {job.output}, and the same network as ONNX"):
+        save_bundle(network, job.output, sets[0].crops.labels, facts, sets[0].validation.crops)
+    with doing("drawing the pictures"):
+        write_pictures(job.output.with_suffix(".figures"), pooled(answers.values()), history)
     checkpoint.unlink(missing_ok=True)
     _log_figures("validation", answers)
     log.info("wrote %s", job.output)

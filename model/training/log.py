@@ -20,7 +20,6 @@ from model.data.split import in_turn
 from model.evaluation.pictures import as_png, confusion_matrix
 from model.evaluation.predictions import answers_by_set
 from model.files import write_atomically
-from model.progress import SECONDS
 from model.training.augmentation import variants_sheet
 from model.training.batches import TrainingSet, TrainingSettings
 from model.training.checkpoint import AS_NAMED_NOW
@@ -42,18 +41,11 @@ class EpochLog(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the epoch's clock."""
-        self._started = self._said = time.monotonic()
+        self._started = time.monotonic()
         if self._rows is None:
             there = epoch and self._csv and self._csv.exists()
             known = pd.read_csv(self._csv).rename(columns=AS_NAMED_NOW).to_dict("records") if there else []
             self._rows = known[:epoch]
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Say in a long epoch how far it is."""
-        if time.monotonic() - self._said >= SECONDS:
-            loss = float((logs or {}).get("loss", "nan"))
-            log.info("step %d of %d of this epoch  loss %.4f", batch + 1, self.params["steps"], loss)
-            self._said = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log and write the epoch's losses and accuracies and how long it took."""

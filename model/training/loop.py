@@ -1,5 +1,6 @@
 """Supervised training of the emotion CNN: batches of variants, the loss, the callbacks, calibration."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,8 +13,28 @@ from keras import ops
 
 from model.data.crops import balanced
 from model.layers import SHRINK
+from model.progress import saying
 from model.training.batches import TrainingSet, TrainingSettings, VariantBatches
 from model.training.checkpoint import TrainingCheckpoint
+
+log = logging.getLogger("annotate.train")
+
+
+class _Steps(keras.callbacks.Callback):
+    """Knows what a training is at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.doing = "preparing the network"
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count the step."""
+        loss = float((logs or {}).get("loss", math.nan))
+        self.doing = f"step {batch + 1} of {self.params['steps']} of this epoch  loss {loss:.4f}"
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """After the last step."""
+        self.doing = "measuring on what is held out"
 
 
 class _GrowingCrops(keras.callbacks.Callback):
@@ -126,20 +147,22 @@ def fit(
 ) -> dict[str, list[float]]:
     """Train a compiled network on the ``batches`` from an epoch on, as far as ``keeper`` has not already.
 
-    Leaves it the best epoch's averaged weights; gives the history.
+    Leaves it the best epoch's averaged weights; gives the history. Says every half minute where it is.
     """
     averager = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     network.optimizer.build(network.trainable_variables)  # else TensorFlow traces a step twice: once to make these
-    first_epoch = keeper.restore(network, averager)
-    network.fit(
-        batches(first_epoch),
-        initial_epoch=first_epoch,
-        epochs=epochs if not keeper.stopped else first_epoch,
-        callbacks=[averager, *callbacks, keeper],
-        shuffle=False,
-        verbose=0,
-        **validation,
-    )
+    first_epoch, steps = keeper.restore(network, averager), _Steps()
+    log.info("%s", steps.doing)
+    with saying(lambda: steps.doing):
+        network.fit(
+            batches(first_epoch),
+            initial_epoch=first_epoch,
+            epochs=epochs if not keeper.stopped else first_epoch,
+            callbacks=[averager, steps, *callbacks, keeper],
+            shuffle=False,
+            verbose=0,
+            **validation,
+        )
     keeper.restore_best(network)
     return keeper.history
 
