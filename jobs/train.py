@@ -120,8 +120,13 @@ def emotions(
         require_training_packages("matplotlib", "tensorboard", "tf2onnx")
         from jobs.corrections.reader import as_tables
         from jobs.training.face_cuts import cut_face
-        from model.bundle import EMOTION_MODEL
+        from model.bundle import EMOTION_MODEL, read_card
+        from model.data.split import check_folder
 
+        start = or_shipped(start_from, EMOTION_MODEL)
+        known = own_labels or (read_card(start).labels if start else None)
+        for folder in filter(Path.is_dir, data if preview is None else ()):
+            check_folder(folder, known)
         with doing(_LOADING):
             from model.emotions.training import EmotionTraining, preview_variants, train_emotions
             from model.training.batches import TrainingSettings
@@ -148,7 +153,7 @@ def emotions(
             weights,
             votes_share,
             device,
-            or_shipped(start_from, EMOTION_MODEL),
+            start,
             kept=keep,
             teachers=tuple(or_shipped(one, EMOTION_MODEL) for one in teacher or ()),
             cut=cut_face,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from model.archive import check_archive
+from model.data.crops import CROP_SIZE
 from model.errors import ModelError
 from model.files import write_atomically
 
@@ -70,8 +71,6 @@ def load_network(card: ModelCard) -> Any:
     Raises ModelError if the file cannot be loaded, does not take (N, 48, 48, 1) and give (N, labels), or does not
     give probabilities.
     """
-    from model.layers import CROP_SIZE
-
     network = load_keras_file(card.path)
     expected_input, expected_output = (None, CROP_SIZE, CROP_SIZE, 1), (None, len(card.labels))
     received = getattr(network, "input_shape", None), getattr(network, "output_shape", None)
@@ -98,8 +97,6 @@ def load_keras_file(file: Path) -> Any:
 
 def _check_probabilities(network: Any, path: Path) -> None:
     """Try the network on a gray ramp and its negative."""
-    from model.layers import CROP_SIZE
-
     ramp = np.tile(np.linspace(0, 255, CROP_SIZE, dtype="float32"), (CROP_SIZE, 1))
     pixels = np.stack([ramp, 255 - ramp])[..., None]
     answers = np.asarray(network.predict_on_batch(pixels))

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from model.bundle import ModelCard, load_network
-from model.layers import CROP_SIZE, without_normalisation
+from model.data.crops import CROP_SIZE
+from model.layers import without_normalisation
 from model.progress import counted
 
 

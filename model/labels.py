@@ -52,6 +52,11 @@ def label_index(name: str, labels: tuple[str, ...]) -> int | None:
     return known_as.index(emotion) if emotion in known_as and emotion is not None else None
 
 
+def is_no_face(name: str) -> bool:
+    """Whether a class is called ``no_face``."""
+    return name.strip().casefold() == NO_FACE
+
+
 def describe(labels: tuple[str, ...]) -> str:
     """List ``labels`` for a person, with the synonyms that are understood."""
     return ", ".join(f"{x} ({', '.join(SYNONYMS[x])})" if x in SYNONYMS else x for x in labels)

@@ -6,10 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from model.data.crops import CROP_SIZE
 from model.errors import TrainingError
-
-CROP_SIZE = 48
-"""Side of the square gray crop that every network of this project takes, in pixels (FER2013's format)."""
 
 SHRINK = "shrink"
 """Name of a training network's layer that shrinks the crops."""

@@ -77,7 +77,7 @@ def test_what_is_called_no_face_is_left_out(tmp_path: Path, caplog: pytest.LogCa
         with caplog.at_level("INFO", "annotate.train"):
             [each] = read_sets([source])
         assert (each.labels, len(each.parts["all"])) == (LABELS, 3)
-        assert caplog.messages.pop() == f"{source}: left out, as no_face says: 3 of 6 images"
+        assert caplog.messages.pop() == f"{source}: left out, as it is called no_face: 3 of 6 images"
         caplog.clear()
     [each] = read_sets([faces], labels=("no_face", *LABELS))
     assert len(each.parts["all"]) == 6

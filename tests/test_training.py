@@ -189,7 +189,7 @@ def test_data_that_will_not_do_is_said(folders: dict[str, int], reason: str, tmp
     """An unknown class folder and a class with too few images end with exit code 5 and their name."""
     done = here("train", "emotions", write_class_folders(tmp_path / "faces", folders), "-o", tmp_path / "m.keras")
     assert done.returncode == 5
-    assert reason in done.stderr
+    assert (reason in done.stderr, "loading Keras" in done.stderr) == (True, False)
     assert "Traceback" not in done.stderr
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.layers import CROP_SIZE
+CROP_SIZE = 48
+"""Side of the square gray crop that every network of this project takes, in pixels (FER2013's format)."""
 
 OWN = "emotion"
 """The labelling that a data set comes with. FER+'s crowd votes are another one of FER2013, ``votes``."""

@@ -14,7 +14,7 @@ from model.data.image_files import Cut, LabelledFile, find_labels, read_files
 from model.data.label_table import files_of
 from model.data.parts import ALL, TEST, TRAIN, VALIDATION, part_named
 from model.errors import DataError
-from model.labels import EMOTIONS, NO_FACE, label_index
+from model.labels import EMOTIONS, NO_FACE, is_no_face, label_index
 
 __all__ = ["DataSet", "LabelledCrops", "image_keys", "read_fer2013", "read_sets", "select_part", "without"]
 
@@ -113,11 +113,12 @@ def _find(source: Path) -> tuple[list[LabelledFile], list[str]]:
 def _faces(files: list[LabelledFile], labels: tuple[str, ...], source: Path) -> list[LabelledFile]:
     """The files that are not called ``no_face``, if no label is; raises DataError if there are none."""
     asked_for = label_index(NO_FACE, labels) is not None
-    faces = [file for file in files if asked_for or file.name.strip().casefold() != NO_FACE]
+    faces = [file for file in files if asked_for or not is_no_face(file.name)]
     if not faces:
         raise DataError(f"{source}: has no image of a face.")
-    if len(faces) < len(files):
-        log.info("%s: left out, as %s says: %d of %d images", source, NO_FACE, len(files) - len(faces), len(files))
+    others = len(files) - len(faces)
+    if others:
+        log.info("%s: left out, as it is called %s: %d of %d images", source, NO_FACE, others, len(files))
     return faces
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model.data.crops import OWN, VOTES, LabelledCrops
+from model.data.crops import CROP_SIZE, OWN, VOTES, LabelledCrops
 from model.data.image_files import with_border
 from model.data.parts import ALL
 from model.errors import DataError
 from model.labels import EMOTIONS, FER2013_IDS, FERPLUS_COLUMNS
-from model.layers import CROP_SIZE
 
 
 def read_fer2013(csv: Path, votes: Path | None = None) -> dict[str, LabelledCrops]:

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from model.data.crops import LabelledCrops, hard_labelled
+from model.data.crops import CROP_SIZE, LabelledCrops, hard_labelled
 from model.errors import DataError
 from model.labels import EMOTIONS, describe, label_index
-from model.layers import CROP_SIZE
 from model.progress import counted
 
 log = logging.getLogger("annotate.train")

@@ -1,21 +1,39 @@
 """What is trained on and what is validated on, with no image on both sides."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from model.data.class_folders import find_files
 from model.data.crops import LabelledCrops, image_keys, without
 from model.data.datasets import DataSet
+from model.data.image_files import find_labels
 from model.data.parts import ALL, TEST, TRAIN, VALIDATION
 from model.errors import DataError
+from model.labels import is_no_face, label_index
 
 log = logging.getLogger("annotate.train")
 
 HELD_OUT_SHARE = 0.2
 _LEAST = round(1 / HELD_OUT_SHARE)
 """Different images that a class needs, so that its fifth is one."""
+_HOLDS_OUT = "{}: a fifth of the different images is held out, so"
+
+
+def check_folder(root: Path, labels: tuple[str, ...] | None) -> None:
+    """Raise DataError if the class folders are unknown, or without parts have too few files; reads no image.
+
+    Without ``labels`` they are the emotions.
+    """
+    files, _ = find_files(root)
+    faces = [file for file in files if not is_no_face(file.name)]
+    known = find_labels((file.name for file in faces), labels, root)
+    counts = Counter(label_index(file.name, known) for file in faces if file.part == ALL)
+    of_labels = {label: counts[index] for index, label in enumerate(known) if counts[index]}
+    _refuse_few(of_labels, _LEAST, _HOLDS_OUT.format(root), may_lack=True)
 
 
 def split_sets(
@@ -56,7 +74,7 @@ def split_parts(
     if len(parts) > 1 or not {ALL, TRAIN} & parts.keys():
         raise DataError(f"{source}: expected the parts train and val or test, received {', '.join(parts)}.")
     (crops,) = parts.values()
-    _check(crops, _LEAST, f"{source}: a fifth of the different images is held out, so", may_lack)
+    _check(crops, _LEAST, _HOLDS_OUT.format(source), may_lack)
     inside = hold_out(crops, seed)
     return crops.take(~inside), crops.take(inside)
 
@@ -91,13 +109,13 @@ def _check(crops: LabelledCrops, least: int, what: str, may_lack: bool) -> None:
     """Raise DataError unless every label has ``least`` different images, or none if it may lack them."""
     _, first = _groups(crops)
     counts = np.bincount(crops.truth[crops.labelling][first] + 1, minlength=len(crops.labels) + 1)[1:]
-    few = [
-        f"{label} has {count}"
-        for label, count in zip(crops.labels, counts, strict=True)
-        if count < least * (not may_lack or count > 0)
-    ]
     if len(crops.labels) < 2 or not counts.any():
         raise DataError(f"{what} at least two classes are needed; received {', '.join(crops.labels) or 'none'}.")
+    _refuse_few(dict(zip(crops.labels, counts, strict=True)), least, what, may_lack)
+
+
+def _refuse_few(counts: Mapping[str, int], least: int, what: str, may_lack: bool) -> None:
+    few = [f"{label} has {count}" for label, count in counts.items() if count < least * (not may_lack or count > 0)]
     if few:
         needed = f"{least}, or none" if may_lack else str(least)
         fix = "Add images, or take those few away." if may_lack else "Add images or leave the class out."

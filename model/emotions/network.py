@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import keras
 from keras import layers
 
+from model.data.crops import CROP_SIZE
 from model.errors import TrainingError
-from model.layers import CROP_SIZE, SHRINK, Shrink, normalised_conv, trunk_of
+from model.layers import SHRINK, Shrink, normalised_conv, trunk_of
 
 _HEAD = "probabilities"
 

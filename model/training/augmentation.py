@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from model.layers import CROP_SIZE
+from model.data.crops import CROP_SIZE
 
 NOISE_LEVELS = 6.0
 ZOOM = (0.75, 1.35)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from model.data.crops import LabelledCrops
-from model.layers import CROP_SIZE
+from model.data.crops import CROP_SIZE, LabelledCrops
 from model.training.augmentation import draw, paint
 
 ABSENT = -30.0

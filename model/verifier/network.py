@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from model.layers import CROP_SIZE, normalised_conv, trunk_of, without_normalisation
+from model.data.crops import CROP_SIZE
+from model.layers import normalised_conv, trunk_of, without_normalisation
 
 FACE_LABELS = ("no face", "face")
 
