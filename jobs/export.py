@@ -85,7 +85,7 @@ def export(
         from jobs.exports.records import read_annotated
 
         if form is not Format.XMP:
-            place = file_to_write(place)
+            place = file_to_write(place, begins="{[")
         least = min_confidence
         if least is None:
             least = _LEAST_FOR_PHOTO_MANAGERS if form is Format.XMP else 0.0

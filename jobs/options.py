@@ -48,6 +48,10 @@ FLAGS = ("csv", "without_neutral", "follow_symlinks", "retry_failed", "rescan", 
 """The options that are given or not."""
 
 
+_FOR_EVER = 1e6
+"""Seconds, as many as the system's clocks take."""
+
+
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -110,7 +114,7 @@ def annotation_settings(
         model=or_shipped(path_of("--model", model), EMOTION_MODEL) or EMOTION_MODEL,
         device=device,
         without_neutral=without_neutral,
-        worker=WorkerSettings(found_by, max_pixels, image_timeout, store_timeout),
+        worker=WorkerSettings(found_by, max_pixels, min(image_timeout, _FOR_EVER), store_timeout),
         walk=WalkSettings(*patterns, follow_symlinks, shard_of(shard), encoding_of(zip_encoding)),
         cluster=cluster_of(cluster),
         cluster_timeout=cluster_timeout,

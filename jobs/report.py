@@ -39,7 +39,7 @@ def report(
     with exit_codes():
         from jobs.report_page.page import render
 
-        output = file_to_write(output)
+        output = file_to_write(output, begins="<")
         page = render(annotations, anonymous, output)
         written = page.encode()
         write_durably(output, lambda file: file.write(written))

@@ -114,6 +114,8 @@ def emotions(
     own_labels, weights = _parse_labels(labels), _parse_weights(weight or [])
     if output.suffix != ".keras":
         raise typer.BadParameter(f"expected a name that ends in .keras, received {output}", param_hint="--output")
+    if preview is not None and (preview.suffix.lower() != ".png" or (preview.exists() and not preview.is_file())):
+        raise typer.BadParameter(f"expected a file that ends in .png, received {preview}", param_hint="--preview")
     with exit_codes(_KEPT):
         from model.extras import require_training_packages
 

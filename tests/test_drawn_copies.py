@@ -1,5 +1,7 @@
 """Copies of photographs with boxes and labels."""
 
+import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from conftest import Run, annotate_here, astronaut, tables
 from PIL import Image, ImageChops
 
+from batch.errors import OutputError
 from batch.images.decode import read_picture
 from batch.outcome import Box, Key
 from batch.pictures.drawn_copies import DrawnCopies, _measured, draw_faces
@@ -32,6 +35,26 @@ def test_every_readable_photograph_has_a_copy(photos: Path, tmp_path: Path) -> N
         changed = np.asarray(ImageChops.difference(original, copy)).max(axis=2) > 60
         assert changed[face.y : face.y + face.height, face.x - 1 : face.x + 3].any(axis=1).mean() > 0.9
         assert 0 < changed.mean() < 0.2
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+def test_a_copy_replaces_copies_alone(suffix: str, photos: Path, tmp_path: Path) -> None:
+    """A photograph of the same name, as in a backup, stays, and so does a file in the place of the folder."""
+    for file in photos.rglob("*.*"):
+        file.unlink()
+    astronaut().save(photos / f"a.{suffix}")
+    backup = Path(shutil.copytree(photos, tmp_path / "backup")) / f"a.{suffix}"
+    os.utime(backup, (0, 0))
+    before = backup.read_bytes()
+    for draw in (tmp_path / "backup", tmp_path / "backup" / f"a.{suffix}"):
+        with pytest.raises(OutputError, match=r"backup"):
+            annotate_here(photos, tmp_path / "out", draw=draw)
+    assert backup.read_bytes() == before
+    copy = tmp_path / "drawn" / f"a.{suffix}"
+    annotate_here(photos, tmp_path / "out", draw=tmp_path / "drawn")
+    os.utime(copy, (0, 0))
+    annotate_here(photos, tmp_path / "out", draw=tmp_path / "drawn")
+    assert copy.stat().st_mtime > 0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

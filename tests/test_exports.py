@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -124,21 +125,30 @@ def test_min_confidence(annotations: Path) -> None:
 
 @pytest.mark.parametrize("command", [(app, "--format", "coco"), (report.app,)], ids=["export", "report"])
 def test_what_is_no_file_of_ours_is_not_replaced(command: tuple[typer.Typer, str], annotations: Path) -> None:
-    """A pipe, also behind a link, a folder and a photograph stay; of a link to a file the file is written."""
+    """A pipe, also behind a link, a folder, a photograph, a table stay; of a link to a file the file is written."""
     program, *form = command
     folder = annotations.parent
     os.mkfifo(folder / "pipe")
     (folder / "link").symlink_to("pipe")
-    before = (folder / "two" / "none.jpg").read_bytes()
-    for name in ("pipe", "link", "two", "two/none.jpg"):
-        done = CliRunner().invoke(program, [str(annotations), *form, "-o", str(folder / name)])
-        assert (done.exit_code, name in done.output) == (5, True), done.output
+    shutil.copy(folder / "two" / "none.jpg", folder / "photograph")
+    (annotations / "run.json").write_text("{}")
+    files = [
+        folder / "two" / "none.jpg",
+        folder / "photograph",
+        annotations / "faces.parquet",
+        annotations / "run.json",
+    ]
+    before = [file.read_bytes() for file in files]
+    for place in (folder / "pipe", folder / "link", folder / "two", *files):
+        done = CliRunner().invoke(program, [str(annotations), *form, "-o", str(place)])
+        assert (done.exit_code, place.name in done.output) == (5, True), done.output
     assert (folder / "pipe").is_fifo() and (folder / "link").is_symlink()
-    assert (folder / "two" / "none.jpg").read_bytes() == before
+    assert [file.read_bytes() for file in files] == before
     (folder / "page").touch()
     (folder / "to page").symlink_to("page")
-    done = CliRunner().invoke(program, [str(annotations), *form, "-o", str(folder / "to page")])
-    assert done.exit_code == 0, done.output
+    for _ in range(2):
+        done = CliRunner().invoke(program, [str(annotations), *form, "-o", str(folder / "to page")])
+        assert done.exit_code == 0, done.output
     assert (folder / "to page").is_symlink() and (folder / "page").stat().st_size > 0
 
 

@@ -18,7 +18,7 @@ from conftest import annotate_command, annotate_here, astronaut, environment, no
 from batch.errors import RootError, UnreadError
 from batch.faults import may_heal
 from batch.images import decode
-from batch.outcome import VANISHED, ImageFile, Key, Outcome, Proposals, Result, Setback, Status
+from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots.walk import Walk, WalkSettings
 from batch.settings import WorkerSettings
@@ -273,7 +273,7 @@ def test_what_had_vanished_or_was_denied_is_tried_again_once_it_can_be_opened(
 
 
 def test_a_pipe_where_an_image_was_holds_up_nothing(photos: Path, tmp_path: Path) -> None:
-    """It is gone, with a suffix or without one; one that has become a pipe since it was found has vanished."""
+    """It is gone, with a suffix or without one."""
     shutil.copy(photos / "astronaut.jpg", photos / "without suffix")
     annotate_here(photos, tmp_path / "out")
     for name in ("astronaut.jpg", "without suffix"):
@@ -281,9 +281,6 @@ def test_a_pipe_where_an_image_was_holds_up_nothing(photos: Path, tmp_path: Path
         os.mkfifo(photos / name)
     annotate_here(photos, tmp_path / "out", prune=True)
     assert len(tables(tmp_path / "out")[0]) == 3
-    turned = annotate_image(ImageFile(Key(str(photos), "astronaut.jpg"), 1, 1), WorkerSettings())
-    assert isinstance(turned, Outcome)
-    assert (turned.status, turned.error) == (Status.UNREADABLE, VANISHED)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -318,7 +315,7 @@ def test_a_disk_that_hangs_ends_the_run(call: str, place: str, photos: Path, tmp
         root = tmp_path / place
         with tarfile.open(root, "w") as tar:
             tar.add(photos, ".")
-    hangs = f"inject={call}:delay_enter={20_000_000}"
+    hangs = f"inject={call}:delay_enter={14_000_000}"
     at = tmp_path / place
     strace = ["strace", "-f", "-o", tmp_path / "trace", "-P", at, "-e", f"trace={call}", "-e", hangs]
     command = annotate_command(root, "-o", tmp_path / "out", "-j", "1", "--store-timeout", "10")

@@ -92,6 +92,11 @@ def test_a_text_is_a_list_of_one(tmp_path: Path) -> None:
             annotation_settings(roots)
 
 
+def test_for_ever_is_a_long_time() -> None:
+    """What the system's clocks do not take is no reason to stop."""
+    assert 10**5 < annotation_settings("a", image_timeout=float("inf")).worker.image_timeout < 2**31 / 1000
+
+
 @pytest.mark.parametrize("name", ["annotate", "report", "train", "evaluate", "export"])
 def test_a_module_is_its_command(name: str) -> None:
     """``python -m jobs.annotate`` is ``annotate``, and not a program that does nothing."""

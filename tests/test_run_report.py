@@ -13,7 +13,7 @@ from batch.outcome import ImageFile, Outcome, Status
 from batch.plan import Plan
 from batch.roots.folder import Folder
 from batch.roots.walk import WalkSettings
-from batch.waiting_for_disks import open_to_read
+from batch.waiting_for_disks import asking
 from jobs.annotation import run_report
 from jobs.annotation.run_report import RunReport
 
@@ -82,8 +82,8 @@ def test_a_disk_that_is_waited_for_is_named(
 
     def slow(images: Iterable[ImageFile]) -> Iterator[Outcome]:
         assert len([*images]) == 40
-        with open_to_read(pipe) as opened:
-            assert opened.read() == b"here"
+        with asking(pipe), pipe.open() as opened:
+            assert opened.read() == "here"
         assert f"the disk is asked about {pipe}" in caplog.text
         caplog.clear()
         time.sleep(0.5)

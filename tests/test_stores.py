@@ -143,7 +143,7 @@ def test_objects_that_cannot_be_read_are_rows(client: Any, monkeypatch: pytest.M
     put(client, "album/empty.jpg", content=b"")
     put(client, "album/huge.jpg", content=bytes(101))
     names = ("damaged.jpg", "empty.jpg", "gone.jpg", "huge.jpg")
-    chunk = [ImageFile(Key(URL, name), 1, 1) for name in names]
+    chunk = [ImageFile(Key(URL, name), 0 if name == "empty.jpg" else 1, 1) for name in names]
     damaged, nothing, gone, huge = annotate_chunk(chunk, WORKER)
     assert {damaged.status, nothing.status, gone.status} == {Status.UNREADABLE}
     assert "not an image" in str(damaged.error) and "empty" in str(nothing.error) and "vanished" in str(gone.error)

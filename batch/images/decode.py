@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -146,8 +145,6 @@ def _size_in_header(file: ImageSource) -> tuple[int, int]:
 @contextmanager
 def _opened(file: ImageSource) -> Iterator[tuple[Image.Image, tuple[int, int] | None]]:
     """The image, of which the header has been read; and of what the image previews, the (width, height)."""
-    if isinstance(file, Path) and file.is_fifo():  # which has taken its place, and would be waited for
-        raise ImageError(Status.UNREADABLE, VANISHED)
     with file.open("rb") as stream:
         if not stream.read(1):
             raise ImageError(Status.UNREADABLE, "the file is empty")

@@ -6,6 +6,7 @@ from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont
 
+from batch.errors import OutputError
 from batch.faults import TransientError
 from batch.images.decode import read_picture
 from batch.images.formats import has_image_suffix
@@ -14,10 +15,14 @@ from batch.pictures.annotated import AnnotatedFace, AnnotatedImage
 from batch.pictures.labels import Label, PlacedLabel, place_labels
 from batch.pictures.palette import colour_of, ink_on
 from batch.roots import image_source, picture_place
-from batch.tables.files import write_picture
+from batch.tables.files import write_picture, writing
 
 _WRITTEN_AS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 _QUALITY = 90
+
+
+_SOFTWARE, _OURS = 0x0131, "emotion-annotate"
+"""EXIF's tag of what has made a picture, by which a copy is known from a photograph of the same name, and our name."""
 
 
 class DrawnCopies:
@@ -27,7 +32,10 @@ class DrawnCopies:
     """
 
     def __init__(self, folder: Path, parent: Path, labels: tuple[str, ...]) -> None:
+        """Make the folder; raises OutputError."""
         self._folder, self._parent, self._labels = folder, parent, labels
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def are_due(self, image: AnnotatedImage) -> bool:
         """Whether there is no copy, or one of before the image was annotated."""
@@ -37,15 +45,22 @@ class DrawnCopies:
             return True
 
     def write(self, image: AnnotatedImage) -> None:
-        """Draw the faces of an image; raises OutputError. One without faces has a copy: it is seen what was missed."""
+        """Draw the faces of an image. One without faces has a copy: it is seen what was missed.
+
+        Raises OutputError, also where a file lies in its place that is no such copy.
+        """
+        file = self._file(image.key)
+        if file.is_file() and not _is_a_copy(file):
+            raise OutputError(f"{file} is no copy that --draw has written. Name another folder, or move it away.")
         try:
             picture, _ = read_picture(image_source(image.key, image.version))
         except (ImageError, TransientError):  # gone or changed since it was annotated; the next run sees to it
             return
         drawn = draw_faces(picture, [self._label(face) for face in image.faces])
-        file = self._file(image.key)
         kind = _WRITTEN_AS.get(file.suffix.lower(), "PNG")
-        write_picture(file, partial(drawn.save, format=kind, quality=_QUALITY))
+        made_by = Image.Exif()
+        made_by[_SOFTWARE] = _OURS
+        write_picture(file, partial(drawn.save, format=kind, quality=_QUALITY, exif=made_by))
 
     def _file(self, key: Key) -> Path:
         file = self._folder / picture_place(key).relative_to(self._parent)
@@ -54,6 +69,14 @@ class DrawnCopies:
     def _label(self, face: AnnotatedFace) -> Label:
         text = f"{self._labels[face.label]} {100 * face.confidence:.0f} %"
         return Label(face.box, text, colour_of(face.label))
+
+
+def _is_a_copy(file: Path) -> bool:
+    try:
+        with Image.open(file) as picture:
+            return picture.getexif().get(_SOFTWARE) == _OURS
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 def _gets_png(name: str) -> bool:

@@ -54,7 +54,8 @@ class Contents:
 
     def _starts_like_image(self, path: str) -> bool:
         try:
-            return starts_like_image(self.members.start(path))
+            with asking(self.root):
+                return starts_like_image(self.members.start(path))
         except OSError as error:
             raise RootError(f"Cannot read the archive {self.root}: {error.strerror or error}.") from error
 
@@ -114,7 +115,7 @@ class Archive(InOnePiece):
     def _members(self) -> Members:
         version = self._version()
         try:
-            with _opening:
+            with _opening, asking(self.path):
                 return _opened(self.path, version)
         except RootError:
             raise

@@ -9,7 +9,7 @@ from batch.names import from_text
 from batch.roots.archive import PACKED
 from batch.roots.root import ImageSource, Listing, Version, no_such_root
 from batch.roots.walk import Walk, WalkSettings
-from batch.waiting_for_disks import asking, open_to_read
+from batch.waiting_for_disks import asking
 
 
 class Folder:
@@ -93,7 +93,7 @@ class Folder:
     def may_open(self, path: str) -> bool:
         """Whether the file can be opened."""
         try:
-            with open_to_read(self.path / from_text(path)):
+            with asking(self.path / from_text(path)), (self.path / from_text(path)).open("rb"):
                 return True
         except OSError:
             return False

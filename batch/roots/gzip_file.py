@@ -5,8 +5,6 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from batch.waiting_for_disks import open_to_read
-
 _INPUT, _OUTPUT = 2**16, 2**16
 """Bytes that are read, and decompressed, at a time at most."""
 _MOST_MARKS = 1024
@@ -30,7 +28,7 @@ class GzipFile:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = open_to_read(file)
+        self._file = file.open("rb")
         self._apart = 2**23
         self._marks = [_Mark(0, 0, zlib.decompressobj(_GZIP))]
         self._position, self._start, self._chunk, self._input = 0, 0, b"", b""

@@ -10,7 +10,7 @@ from batch.images.formats import has_image_suffix
 from batch.roots.gzip_file import GzipFile
 from batch.roots.members import int64, member_path, whole
 from batch.roots.root import Version, check_size
-from batch.waiting_for_disks import open_to_read
+from batch.waiting_for_disks import ask, asking
 
 _PIECE = 2**20
 
@@ -39,16 +39,18 @@ class TarMembers:
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
-        self._stream = _Pieces(open_to_read(file) if file.suffix.lower() == ".tar" else GzipFile(file))
+        self._stream = _Pieces(file.open("rb") if file.suffix.lower() == ".tar" else GzipFile(file))
         self._tar = tarfile.TarFile(fileobj=self._stream, encoding="utf-8")  # type: ignore[arg-type]
         self._entries: dict[str, tarfile.TarInfo] = {}
         self._starts: dict[str, bytes] = {}
         reached = -1
-        for member in self._tar:
-            if self._tar.offset <= reached:  # on a negative size, for ever: CVE-2025-8194
-                raise tarfile.ReadError(f"a member of {member.size} bytes")
-            reached = self._tar.offset
-            self._add(member)
+        with asking(file):
+            for member in self._tar:
+                ask(str(file))  # it answers, however long that takes
+                if self._tar.offset <= reached:  # on a negative size, for ever: CVE-2025-8194
+                    raise tarfile.ReadError(f"a member of {member.size} bytes")
+                reached = self._tar.offset
+                self._add(member)
         self._check_end()
 
     def _add(self, member: tarfile.TarInfo) -> None:

@@ -17,7 +17,6 @@ from batch.outcome import ImageError, Status
 from batch.roots.members import int64, member_path, whole
 from batch.roots.root import Version, check_size
 from batch.roots.walk import CODE_PAGE
-from batch.waiting_for_disks import open_to_read
 
 PART = re.compile(r"\.(z\d\d+|zip\.\d{3,})$", re.IGNORECASE)
 """How the parts of a zip that is cut into several are called, but for the last one of ``.z01``, ``.z02``, ``.zip``."""
@@ -105,12 +104,12 @@ def open_zip(file: Path) -> ZipMembers:
             f"{file} is one part of a zip that is cut into several; a whole one is wanted. Join them in their folder, "
             f"by {join}, and name whole.zip."
         )
-    return ZipMembers(zipfile.ZipFile(open_to_read(file)))
+    return ZipMembers(zipfile.ZipFile(file))
 
 
 def _ends_as_a_part(file: Path) -> bool:
     """Whether the record at the end of a zip says that it is not the first file."""
-    with open_to_read(file) as opened:
+    with file.open("rb") as opened:
         opened.seek(max(0, opened.seek(0, 2) - _LONGEST_END))
         _, found, end = opened.read().rpartition(_END)
     numbers = struct.unpack("<HH", end[:4]) if found and len(end) >= 4 else ()

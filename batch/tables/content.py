@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from batch.tables.files import reading, regular_file
 from batch.tables.merge import SMALL
 from batch.tables.parquet import as_written, opened_table, pieces
+from batch.waiting_for_disks import asking
 
 
 class Content(NamedTuple):
@@ -31,7 +32,7 @@ def content_of(file: Path, made_by: str, schema: pa.Schema) -> Content | None:
     rows = faces = 0
     small: list[pa.Table] = []
     try:
-        with reading(file), _damage_apart(), regular_file(file) as opened:
+        with reading(file), _damage_apart(), regular_file(file) as opened, asking(file):
             table = opened_table(opened)
             maker = (table.schema_arrow.metadata or {}).get(b"identity", b"").decode(errors="replace")
             for batch in pieces(table, 2**14):

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from batch.errors import OutputError
 from batch.images.formats import has_image_suffix
-from batch.waiting_for_disks import DiskFile, asking
+from batch.waiting_for_disks import asking
 
 log = logging.getLogger("annotate.files")
 
@@ -58,7 +58,8 @@ def _told(error: OSError, place: Path) -> str:
 
 def regular_file(path: Path) -> BinaryIO:
     """A file to read. Raises OSError, also for a pipe, which would be waited for for ever, and for a device."""
-    file = DiskFile(path, opener=_at_once)
+    with asking(path):
+        file = io.FileIO(path, opener=_at_once)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "a pipe or a device, and no file", str(path))
@@ -69,17 +70,26 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def file_to_write(path: Path) -> Path:
+def file_to_write(path: Path, begins: str) -> Path:
     """The file that a person has named to be written, or what a link of that name leads to.
 
-    Raises OutputError for a photograph, and for a folder, a pipe or a device, which would be replaced by a file.
+    Raises OutputError for what would be lost: whatever is named like a photograph, or is there and does not begin with
+    one of the characters that all files of this kind begin with.
     """
     file = path.resolve()
     if has_image_suffix(file.name):
         raise OutputError(f"{path} is named like a photograph. Name another file.")
-    if file.exists() and not file.is_file():
-        raise OutputError(f"Cannot write {path}: it is there, and no file. Name another.")
+    if file.exists():
+        with reading(file):
+            ours = file.is_file() and file.name != "run.json" and _first(file) in begins
+        if not ours:
+            raise OutputError(f"{path} is there, and this command has not written it. Name another, or delete it.")
     return file
+
+
+def _first(file: Path) -> str:
+    with file.open("rb") as opened:
+        return opened.read(1).decode("latin-1")
 
 
 @contextmanager
@@ -87,7 +97,8 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file of our own to write to: where somebody has put a link to another file, that one stays as it is."""
     with asking(path):
         path.unlink(missing_ok=True)
-    with io.BufferedWriter(DiskFile(path, "xb")) as file:
+        file = path.open("xb")
+    with file:
         yield file
 
 
@@ -109,7 +120,8 @@ def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` write a temporary file, flush it to the disk, and put it in the place of ``path``."""
     with writing(path):
         with replacing(path) as file:
-            write(file)
+            with asking(path):
+                write(file)
             to_disk(file)
         flush(path.parent)
 

@@ -15,6 +15,7 @@ from batch.errors import OutputError
 from batch.outcome import Key
 from batch.tables.parquet import as_written, opened_table, pieces
 from batch.tables.rows import SEPARATOR, Columns, Rows, joined
+from batch.waiting_for_disks import asking
 
 _AT_ONCE = 2**16
 """Images in memory, about: of all sources together, and in a group of those that are read whole."""
@@ -224,7 +225,8 @@ def _tables(path: Path, file: pq.ParquetFile, schema: pa.Schema, size: int) -> I
 def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     """What ``read`` reads; raises OutputError if that cannot be done now, although it could before."""
     try:
-        return read(path)
+        with asking(path):
+            return read(path)
     except (OSError, pa.ArrowException) as error:
         told = " ".join(str(error).split())
         fix = "Nothing was deleted; the next run sees to it." if getattr(error, "errno", None) else _RESTORE

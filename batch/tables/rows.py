@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.tables.parquet import WRITTEN
+from batch.waiting_for_disks import asking
 
 SEPARATOR = "\0"
 """Stands in no file name and comes before all that does, so that joined names sort as pairs of names do."""
@@ -106,8 +107,9 @@ def write_rows(
         pq.ParquetWriter(faces, columns.faces.with_metadata(facts), **settings) as face_writer,
     ):
         for rows in _grouped(parts):
-            image_writer.write_table(rows.images, row_group)
-            face_writer.write_table(rows.faces, row_group)
+            with asking(images.name):
+                image_writer.write_table(rows.images, row_group)
+                face_writer.write_table(rows.faces, row_group)
             count = Count(count.images + len(rows.images), count.faces + len(rows.faces))
     return count
 
