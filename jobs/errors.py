@@ -2,8 +2,9 @@
 
 import errno
 import signal
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -63,10 +64,22 @@ class Terminated(BaseException):
         self.said, self.exit_code = _ENDS[name], 128 + signal.Signals[name]
 
 
-def _on_signal(number: int, _frame: FrameType | None) -> None:
-    for name in _ENDS:
-        signal.signal(signal.Signals[name], signal.SIG_IGN)  # a second one would cut off what is kept of the work
-    raise Terminated(signal.Signals(number).name)
+_IMPATIENCE = 10.0
+"""Seconds for which further signals are not heeded: they would cut off what is kept of the work."""
+
+
+def _heeder() -> Callable[[int, FrameType | None], None]:
+    """What raises Terminated for a signal, and not again at once."""
+    before = -_IMPATIENCE
+
+    def heed(number: int, _frame: FrameType | None) -> None:
+        nonlocal before
+        now = time.monotonic()
+        if now - before >= _IMPATIENCE:
+            before = now
+            raise Terminated(signal.Signals(number).name)
+
+    return heed
 
 
 @contextmanager
@@ -75,9 +88,10 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
 
     ``kept`` tells a person who stopped the command what became of the work.
     """
+    heed = _heeder()
     for name in _ENDS:
         if signal.getsignal(signal.Signals[name]) is not signal.SIG_IGN:  # as nohup asks for
-            signal.signal(signal.Signals[name], _on_signal)
+            signal.signal(signal.Signals[name], heed)
     try:
         yield
     except MENDABLE as error:

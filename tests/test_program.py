@@ -186,3 +186,21 @@ assert isinstance(result, Setback) and "no more threads" in result.reason, resul
         line, capture_output=True, text=True, check=False, cwd=Path(__file__).parent, env=environment(), timeout=120
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_signals_in_a_row_are_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is kept of the work is kept although a person, or a shutdown, sends the signal again."""
+    kept, old = [], {name: signal.getsignal(name) for name in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)}
+    try:
+        with pytest.raises(typer.Exit) as ended, exit_codes():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                for _ in range(3):
+                    signal.raise_signal(signal.SIGTERM)
+                kept.append("all")
+    finally:
+        for name, heeded in old.items():
+            signal.signal(name, heeded)
+    assert (kept, ended.value.exit_code) == (["all"], 143)
+    assert "terminated: what was done is kept" in capsys.readouterr().err
