@@ -24,10 +24,10 @@ from jobs.annotation.settings import AnnotationSettings
 from jobs.devices import Device
 from jobs.errors import FAILED_IMAGES, exit_codes
 from jobs.hanging_disks import ended_by_a_hanging_disk
-from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
+from jobs.log import LogForm, LogFormat, Quiet, show_version, silence_native_libraries, start_logging
 from jobs.notebook import annotate
 from jobs.option_values import UsageError
-from jobs.options import DETECTOR_VARIABLE, LEAST, annotation_settings, in_python
+from jobs.options import DETECTOR_VARIABLE, LEAST, OPTIONS, annotation_settings, in_python
 from jobs.program import Program
 
 __all__ = ["annotate", "app"]
@@ -144,9 +144,9 @@ def command(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 if an image of this run could not be read.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
+    quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how long each stage took, too.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+    log_format: LogForm = LogFormat.TEXT,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -156,42 +156,13 @@ def command(
     Only what is new or has changed since the last run is annotated. Exit codes: 0 done, 2 wrong usage, 3 --strict
     and an image could not be read, 4 another run holds the output, 5 cannot go on, 130 interrupted, 143 terminated.
     """
+    given = dict(locals())
     silence_native_libraries()
     start_logging(log_format, quiet, verbose)
     report = RunReport(bar=sys.stderr.isatty() and not quiet and log_format is LogFormat.TEXT and not dry_run)
     with exit_codes(), ended_by_a_hanging_disk(store_timeout), report:
         with _wrong_usage_told(), asking(", ".join(roots[:NAMED])):
-            settings = annotation_settings(
-                roots=roots,
-                output=output,
-                csv=csv,
-                jobs=jobs,
-                batch_size=batch_size,
-                model=model,
-                detector=detector,
-                detect_size=detect_size,
-                detector_model=detector_model,
-                face_threshold=face_threshold,
-                device=device,
-                crops=crops,
-                draw=draw,
-                without_neutral=without_neutral,
-                include=include,
-                exclude=exclude,
-                zip_encoding=zip_encoding,
-                follow_symlinks=follow_symlinks,
-                max_pixels=max_pixels,
-                image_timeout=image_timeout,
-                store_timeout=store_timeout,
-                shard=shard,
-                cluster=cluster,
-                cluster_timeout=cluster_timeout,
-                limit=limit,
-                retry_failed=retry_failed,
-                rescan=rescan,
-                prune=prune,
-                moved=moved,
-            )
+            settings = annotation_settings(**{name: given[name] for name in OPTIONS})
         with annotation_job(settings, report, dry_run) as job:
             if dry_run:
                 job.preview()

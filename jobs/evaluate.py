@@ -13,7 +13,7 @@ from batch.names import number_of
 from jobs.corrections import ANNOTATIONS_HELP, FILES_HELP
 from jobs.devices import Device
 from jobs.errors import exit_codes
-from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
+from jobs.log import LogForm, LogFormat, Quiet, show_version, silence_native_libraries, start_logging
 from jobs.program import Program
 from jobs.shipped import or_shipped
 
@@ -54,8 +54,8 @@ def evaluate(
     ] = Path("evaluation"),
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Faces that the CNN sees at a time.")] = 256,
     device: Annotated[Device, typer.Option(help="Where the CNN runs; gpu fails where there is none.")] = Device.AUTO,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+    quiet: Quiet = False,
+    log_format: LogForm = LogFormat.TEXT,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,

@@ -11,7 +11,7 @@ import typer
 
 from batch.names import number_of
 from jobs.errors import exit_codes
-from jobs.log import LogFormat, show_version, start_logging
+from jobs.log import LogForm, LogFormat, Quiet, show_version, start_logging
 from jobs.program import Program
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def export(
             help="Leave out faces whose emotion is less sure.  [default: 0.5 for xmp, else 0]",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+    quiet: Quiet = False,
+    log_format: LogForm = LogFormat.TEXT,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,

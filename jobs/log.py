@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import version
-from typing import TextIO
+from typing import Annotated, TextIO
 
 import typer
 
@@ -26,6 +26,10 @@ class LogFormat(StrEnum):
 def printable(text: str) -> str:
     r"""Write out control characters, which a file name may carry to a terminal, as escapes such as ``\\x1b``."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")]
+LogForm = Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")]
 
 
 class _JsonFormatter(logging.Formatter):

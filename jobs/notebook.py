@@ -63,39 +63,11 @@ def annotate(
     for a value that makes no sense, and what ``annotation_job`` raises. On a terminal and in a notebook it shows a bar
     and what was done; elsewhere it logs.
     """
+    given = dict(locals())
     try:
         _check_further_roots(roots[1:])
-        settings = annotation_settings(
-            roots,
-            output=output,
-            csv=csv,
-            jobs=jobs,
-            batch_size=batch_size,
-            model=model,
-            detector=detector or os.environ.get(DETECTOR_VARIABLE, DetectorSettings.name),
-            detect_size=detect_size,
-            detector_model=detector_model,
-            face_threshold=face_threshold,
-            device=device,
-            crops=crops,
-            draw=draw,
-            without_neutral=without_neutral,
-            include=include,
-            exclude=exclude,
-            zip_encoding=zip_encoding,
-            follow_symlinks=follow_symlinks,
-            max_pixels=max_pixels,
-            image_timeout=image_timeout,
-            store_timeout=store_timeout,
-            shard=shard,
-            cluster=cluster,
-            cluster_timeout=cluster_timeout,
-            limit=limit,
-            retry_failed=retry_failed,
-            rescan=rescan,
-            prune=prune,
-            moved=moved,
-        )
+        given["detector"] = detector or os.environ.get(DETECTOR_VARIABLE, DetectorSettings.name)
+        settings = annotation_settings(**given)
         return _annotated(settings)
     except _MENDABLE as error:
         error.args = (in_python(str(error)),)

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterable
+from numbers import Integral, Real
 from pathlib import Path
 
 from batch.images.formats import has_image_suffix
@@ -36,7 +37,7 @@ def check_range(option: str, value: float | None, least: float, most: float | No
         return
     kind = "a whole number" if whole else "a number"
     wanted = f"{kind} of at least {least:g}" if most is None else f"{kind} from {least:g} to {most:g}"
-    numeric = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    numeric = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
     if not (numeric and value >= least and (most is None or value <= most)):  # NaN is neither
         raise UsageError(f"expected {wanted}, received {value!r}", option)
 

@@ -128,9 +128,9 @@ def annotation_settings(
     )
 
 
-_PARAMETERS = {
-    _option(name): f"{name}=True" if name in FLAGS else name for name in signature(annotation_settings).parameters
-}
+OPTIONS = tuple(signature(annotation_settings).parameters)
+"""The names of all of them, with the roots."""
+_PARAMETERS = {_option(name): f"{name}=True" if name in FLAGS else name for name in OPTIONS}
 _PARAMETERS["-o"] = "output"
 _IN_TEXT = re.compile(rf"(?<![\w/-])({'|'.join(_PARAMETERS)})(?![\w-])( (?=['\d]))?")
 

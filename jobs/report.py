@@ -8,7 +8,7 @@ import typer
 
 from batch.tables.files import file_to_write, write_durably
 from jobs.errors import exit_codes
-from jobs.log import LogFormat, show_version, start_logging
+from jobs.log import LogForm, LogFormat, Quiet, show_version, start_logging
 from jobs.program import Program
 
 log = logging.getLogger("annotate.report")
@@ -24,8 +24,8 @@ def report(
     anonymous: Annotated[
         bool, typer.Option("--anonymous", help="Leave out faces and the names of files and folders.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+    quiet: Quiet = False,
+    log_format: LogForm = LogFormat.TEXT,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,

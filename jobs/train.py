@@ -1,7 +1,6 @@
 """``annotate-train``: trains the networks that ``annotate`` uses."""
 
 import logging
-import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +10,22 @@ import typer
 from jobs.corrections import ANNOTATIONS_HELP, FILES_HELP
 from jobs.devices import Device
 from jobs.errors import exit_codes
-from jobs.log import LogFormat, show_version, silence_native_libraries, start_logging
+from jobs.log import LogForm, LogFormat, Quiet, show_version, silence_native_libraries, start_logging
 from jobs.program import Program
 from jobs.shipped import or_shipped
+from jobs.training.options import (
+    Boxes,
+    LearningRate,
+    MixedPrecision,
+    Patience,
+    Photographs,
+    Resume,
+    Seed,
+    StartFrom,
+    TrainingDevice,
+    parsed_labels,
+    parsed_weights,
+)
 from model.progress import doing
 
 log = logging.getLogger("annotate.train")
@@ -61,7 +73,7 @@ def emotions(
     copies: Annotated[
         int, typer.Option(min=1, metavar="N", help="Unique variants of each image, the first the image itself.")
     ] = 17,
-    learning_rate: Annotated[float, typer.Option(min=0, metavar="RATE", help="Peak of the one-cycle schedule.")] = 0.1,
+    learning_rate: LearningRate = 0.1,
     logit_adjustment: Annotated[
         float,
         typer.Option(
@@ -82,27 +94,19 @@ def emotions(
         bool, typer.Option("--progressive", help="Begin on shrunken crops: nearly twice as fast in all.")
     ] = False,
     votes_share: Annotated[float, typer.Option(min=0, max=1, metavar="P", help=_SHARE_HELP)] = 1.0,
-    patience: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Epochs without improvement before training stops.")
-    ] = 15,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of split, weights, order and variants.")] = 0,
-    device: Annotated[Device, typer.Option(help="Where to train; gpu fails where there is none.")] = Device.AUTO,
-    mixed_precision: Annotated[
-        bool, typer.Option("--mixed-precision", help="Compute in bfloat16, keep weights in float32.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
-    ] = False,
+    patience: Patience = 15,
+    seed: Seed = 0,
+    device: TrainingDevice = Device.AUTO,
+    mixed_precision: MixedPrecision = False,
+    resume: Resume = False,
     keep: Annotated[float, typer.Option(min=0, max=1, metavar="P", help=_KEEP_HELP)] = 0.0,
-    start_from: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Model to go on from; shipped: the one that ships.")
-    ] = None,
+    start_from: StartFrom = None,
     teacher: Annotated[list[Path] | None, typer.Option(metavar="FILE", help=_TEACHER_HELP)] = None,
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Paint the variants of a few images as a PNG, and do no more.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+    quiet: Quiet = False,
+    log_format: LogForm = LogFormat.TEXT,
 ) -> None:
     """Train the emotion CNN on labelled face crops.
 
@@ -111,7 +115,7 @@ def emotions(
     """
     silence_native_libraries()
     start_logging(log_format, quiet)
-    own_labels, weights = _parse_labels(labels), _parse_weights(weight or [])
+    own_labels, weights = parsed_labels(labels), parsed_weights(weight or [])
     if output.suffix != ".keras":
         raise typer.BadParameter(f"expected a name that ends in .keras, received {output}", param_hint="--output")
     if preview is not None and (preview.suffix.lower() != ".png" or (preview.exists() and not preview.is_file())):
@@ -169,10 +173,8 @@ def emotions(
 
 @app.command(name="faces", short_help="Train the CNN that verifies faces.")
 def face_verifier(
-    photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
-    boxes: Annotated[
-        Path, typer.Option(metavar="FILE", help="JSON: path below PHOTOS to width, height and boxes_xywh.")
-    ],
+    photographs: Photographs,
+    boxes: Boxes,
     faces: Annotated[
         Path | None, typer.Option(metavar="FILE", help="fer2013.csv: further faces, compressed or not.")
     ] = None,
@@ -186,18 +188,14 @@ def face_verifier(
         int, typer.Option(min=1, metavar="N", help="Passes over the crops, each in another variant.")
     ] = 12,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Crops a step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(min=0, metavar="RATE", help="Peak of the one-cycle schedule.")] = 0.05,
-    patience: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Epochs without improvement before training stops.")
-    ] = 5,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the split, weights, order and variants.")] = 0,
+    learning_rate: LearningRate = 0.05,
+    patience: Patience = 5,
+    seed: Seed = 0,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Processes that propose faces.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from what a killed training has left.")] = False,
-    start_from: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Verifier to train further; shipped: the one that ships.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+    resume: Resume = False,
+    start_from: StartFrom = None,
+    quiet: Quiet = False,
+    log_format: LogForm = LogFormat.TEXT,
 ) -> None:
     """Train the CNN that verifies faces, on what our detectors propose in photographs with known faces.
 
@@ -239,10 +237,8 @@ def face_verifier(
 
 @app.command(short_help="Train the face detector of --detector cnn.")
 def detector(
-    photographs: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs with known faces.")],
-    boxes: Annotated[
-        Path, typer.Option(metavar="FILE", help="JSON: path below PHOTOS to width, height and boxes_xywh.")
-    ],
+    photographs: Photographs,
+    boxes: Boxes,
     faces: Annotated[
         Path | None, typer.Option(metavar="FILE", help="fer2013.csv: faces to paste in, compressed or not.")
     ] = None,
@@ -256,23 +252,15 @@ def detector(
         int, typer.Option(min=64, metavar="PIXELS", help="Side of a window; a multiple of 32.")
     ] = 256,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Windows a step.")] = 64,
-    learning_rate: Annotated[float, typer.Option(min=0, metavar="RATE", help="Peak of the one-cycle schedule.")] = 2e-3,
-    patience: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Epochs without improvement before training stops.")
-    ] = 30,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the split, weights and windows.")] = 0,
-    device: Annotated[Device, typer.Option(help="Where to train; gpu fails where there is none.")] = Device.AUTO,
-    mixed_precision: Annotated[
-        bool, typer.Option("--mixed-precision", help="Compute in bfloat16, keep weights in float32.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint that a killed training left.")
-    ] = False,
-    start_from: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Detector to train further; shipped: the one that ships.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")] = False,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines on stderr.")] = LogFormat.TEXT,
+    learning_rate: LearningRate = 2e-3,
+    patience: Patience = 30,
+    seed: Seed = 0,
+    device: TrainingDevice = Device.AUTO,
+    mixed_precision: MixedPrecision = False,
+    resume: Resume = False,
+    start_from: StartFrom = None,
+    quiet: Quiet = False,
+    log_format: LogForm = LogFormat.TEXT,
 ) -> None:
     """Train the face detector, for annotate --detector cnn, on photographs with known faces.
 
@@ -320,29 +308,6 @@ def _bars() -> tuple[object, ...]:
     from jobs.training.bar import TrainingBar
 
     return (TrainingBar(),)
-
-
-def _parse_labels(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    labels = tuple(label.strip() for label in text.split(","))
-    if len(labels) < 2 or len(set(labels)) != len(labels) or not all(labels):
-        raise typer.BadParameter(f"expected at least two different names, received {text!r}", param_hint="--labels")
-    return labels
-
-
-def _parse_weights(texts: list[str]) -> dict[str, float]:
-    weights = {}
-    for text in texts:
-        name, _, number = text.rpartition("=")
-        try:
-            weights[name] = float(number)
-        except ValueError:
-            weights[name] = -1.0
-        if not name or not 0 < weights[name] < math.inf:
-            hint = f"expected NAME=W with a positive number, received {text!r}"
-            raise typer.BadParameter(hint, param_hint="--weight")
-    return weights
 
 
 if __name__ == "__main__":
