@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -285,13 +287,23 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         read_snapshot(tmp_path)
 
 
+HOLDING = """import sys, time
+from pathlib import Path
+from batch.tables.lock import hold
+with hold(Path(sys.argv[1])):
+    print('held', flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def holding(output: Path, seconds: int, *before: str) -> subprocess.Popen[str]:
+    command = [*before, sys.executable, "-c", HOLDING, str(output), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     """A second process is told who holds the output; a killed holder is no obstacle."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time; from pathlib import Path; from batch.tables.lock import hold\n"
-         "with hold(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)", str(tmp_path)],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    holder = holding(tmp_path, 60)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(OutputHeld, match=f"process {holder.pid}"), hold(tmp_path):
         pass
@@ -299,6 +311,25 @@ def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     holder.wait()
     with hold(tmp_path):
         pass
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the disk refuse locks, and is not here")
+@pytest.mark.parametrize("says", ["ENOSYS", "EOPNOTSUPP", "ENOLCK"])
+def test_a_disk_that_knows_no_locks(says: str, tmp_path: Path) -> None:
+    """One run at a time there as well; a killed holder is no obstacle; the file that says so is named."""
+    refusing = ("strace", "-f", "-o", "/dev/null", "-e", "trace=flock", "-e", f"inject=flock:error={says}")
+    holder = holding(tmp_path, 60, *refusing)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    second = holding(tmp_path, 0, *refusing)
+    _, told = second.communicate(timeout=60)
+    assert f"OutputHeld: Another run holds {tmp_path}: process " in told
+    assert f"if that run died on another machine, delete {tmp_path / '.lock.held'}." in told
+    os.kill(json.loads((tmp_path / ".holder.json").read_text())["pid"], signal.SIGKILL)
+    holder.wait()
+    assert (tmp_path / ".lock.held").exists()
+    third = holding(tmp_path, 0, *refusing)
+    assert (third.communicate(timeout=60)[0], third.returncode) == ("held\n", 0)
+    assert not (tmp_path / ".lock.held").exists()
 
 
 def test_unwritable_output_is_an_error(tmp_path: Path) -> None:
