@@ -71,8 +71,9 @@ def test_a_working_directory_that_is_gone_is_told(photographs: Path, tmp_path: P
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGTERM"])
 def test_signals_end_a_run_in_order(name: str, photographs: Path, tmp_path: Path) -> None:
     """What is done is kept, the exit code is the signal's, and neither processes nor shared memory are left."""
-    for number in range(400):
-        noise(number, 300).save(photographs / f"more {number}.jpg")
+    noise(1, 300).save(photographs / "more.jpg")
+    for number in range(4000):  # more than are ever done
+        (photographs / f"more {number}.jpg").hardlink_to(photographs / "more.jpg")
     before = shared_memory()
     line = annotate_command(photographs, "-o", tmp_path / "out", "-j", 2, "--draw", tmp_path / "drawn")
     line[2] = OFTEN + line[2]  # and so the first checkpoint comes long before the end
