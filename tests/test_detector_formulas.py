@@ -16,7 +16,7 @@ from batch.detection.detectors import cnn
 from batch.errors import DetectorError, NetworkError
 from model.detector import training as detector_training
 from model.detector.loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
-from model.detector.network import detector_network, flattened, inference_detector, places
+from model.detector.network import anchor_points, detector_network, flattened, inference_detector
 from model.detector.training import MISSED, MOST_FACES, DetectorTraining, WindowBatches, train_detector
 from model.errors import TrainingError
 from model.layers import check_fits, start_from
@@ -65,7 +65,7 @@ def test_generalised_iou_by_hand(box: list[float], expected: float) -> None:
 def test_boxes_are_decoded_alike_where_they_are_trained_and_where_they_are_used() -> None:
     """Centre and logarithm of the sides in strides; what OpenCV's side reads out of the maps is the same."""
     rng = np.random.default_rng(0)
-    centres, strides = places(64, 64)
+    centres, strides = anchor_points(64, 64)
     answers = rng.normal(0, 0.5, (1, len(centres), 5)).astype("float32")
     boxes = np.asarray(decoded(answers, centres, strides[:, None]))[0]
     assert boxes[3] == pytest.approx(
@@ -116,7 +116,7 @@ def test_alignment_is_score_times_iou_to_the_sixth() -> None:
 
 def test_ten_places_at_most_answer_for_a_face() -> None:
     """Of sixty-four inside, the ten aligned best."""
-    centres, _ = places(64, 64)
+    centres, _ = anchor_points(64, 64)
     centres = centres[:64]
     boxes = np.tile(np.array([0, 0, 64, 64], "float32"), (1, 64, 1))
     scores = np.random.default_rng(0).permutation(np.linspace(0.1, 0.9, 64, dtype="float32"))[None]

@@ -5,9 +5,9 @@ import pytest
 from keras import ops
 
 from model.detector.loss import FACE, IGNORED, assigned, decoded, detector_loss, generalised_iou, iou
-from model.detector.network import places
+from model.detector.network import anchor_points
 
-CENTRES, STRIDES = places(64, 64)
+CENTRES, STRIDES = anchor_points(64, 64)
 
 
 def truth(*rows: tuple[float, ...]) -> np.ndarray:

@@ -59,17 +59,17 @@ def _verified_faces(proposals: Proposals, detector: DetectorSettings) -> Generat
 
     A face has the quality of its most probable proposal: the image itself is gone.
     """
-    boxes, patches, weight = proposals.boxes, proposals.cut, detector.spec.weight
+    boxes, patches, detector_weight = proposals.boxes, proposals.cut, detector.spec.weight
     crops = verifier_crops(patches)
     likely, scores = np.zeros(0, int), np.zeros(0)
     if len(boxes):
         answers = yield Question(VERIFY, crops)
-        once = average_log_odds(proposals.scores, answers[:, 1], weight)
+        once = average_log_odds(proposals.scores, answers[:, 1], detector_weight)
         likely = np.flatnonzero(once >= UNLIKELY)
         scores = once[likely]
     if len(likely):
         answers = yield Question(VERIFY, crops[likely][:, :, ::-1])
-        scores = average_log_odds(scores, answers[:, 1], weight + 1)
+        scores = average_log_odds(scores, answers[:, 1], detector_weight + 1)
     boxes, patches = boxes[likely], patches[likely]
     best, places = merged(boxes, scores, detector.spec.overlap, detector.threshold)
     cut = [crop_from_patch(patches[i], boxes[i], place) for i, place in zip(best, places, strict=True)]

@@ -1,4 +1,4 @@
-"""What the face detector learns from: which places answer for which face, and how wrong their answers are."""
+"""What the face detector learns from: which anchor points answer for which face, and how wrong their answers are."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,20 +19,20 @@ _BOX_SHARE = 2.0
 
 
 def detector_loss(centres: np.ndarray, strides: np.ndarray) -> Callable[[Any, Any], Any]:
-    """Quality focal loss of the scores and GIoU loss of the boxes, with places assigned by task alignment.
+    """Quality focal loss of the scores and GIoU loss of the boxes, with anchor points assigned by task alignment.
 
-    ``centres`` (P, 2) and ``strides`` (P,) are of the network's places. The loss takes truth (N, F, 5), rows of
+    ``centres`` (P, 2) and ``strides`` (P,) are of the network's anchor points. The loss takes truth (N, F, 5), rows of
     left, top, right, bottom in pixels and kind, and the network's answers (N, P, 5), and gives one number. The
-    more places answer for a face well, the better they have to fit it (TOOD, Feng et al. 2021); the score's target is
+    more of them answer for a face well, the better they have to fit it (TOOD, Feng et al. 2021); the score's target is
     the fit (generalised focal loss, Li et al. 2020), the box's loss is 1 - GIoU (Rezatofighi et al. 2019).
     """
-    places, reach = ops.convert_to_tensor(centres, "float32"), ops.convert_to_tensor(strides[:, None], "float32")
+    points, reach = ops.convert_to_tensor(centres, "float32"), ops.convert_to_tensor(strides[:, None], "float32")
 
     def loss(truth: Any, answers: Any) -> Any:
         truth, answers = ops.cast(truth, "float32"), ops.cast(answers, "float32")
-        logits, boxes = answers[..., 0], decoded(answers, places, reach)
+        logits, boxes = answers[..., 0], decoded(answers, points, reach)
         quality, face, ignored = assigned(
-            truth, ops.stop_gradient(ops.sigmoid(logits)), ops.stop_gradient(boxes), places
+            truth, ops.stop_gradient(ops.sigmoid(logits)), ops.stop_gradient(boxes), points
         )
         score = ops.sigmoid(logits)
         cross_entropy = ops.maximum(logits, 0) - logits * quality + ops.log1p(ops.exp(-ops.abs(logits)))
@@ -52,10 +52,10 @@ def decoded(answers: Any, centres: Any, strides: Any) -> Any:
 
 
 def assigned(truth: Any, scores: Any, boxes: Any, centres: Any) -> tuple[Any, Any, Any]:
-    """For each place its score's target, the face it answers for, and 1 if it is ignored, each (N, P).
+    """For each anchor point its score's target, the face it answers for, and 1 if it is ignored, each (N, P).
 
-    The target is 0 for background. A face is answered for by those of the places inside it whose score and box suit
-    it best, score * IoU^6; a place between two faces by the one that its box fits better.
+    The target is 0 for background. A face is answered for by those of those inside it whose score and box suit
+    it best, score * IoU^6; one between two faces by the one that its box fits better.
     """
     left, top, right, bottom, kind = (truth[:, None, :, i] for i in range(5))
     x, y = centres[None, :, None, 0], centres[None, :, None, 1]

@@ -7,13 +7,13 @@ from keras import layers, ops
 from model.layers import normalised_conv, without_normalisation
 
 STRIDES = (8, 16, 32)
-"""Distances of the places of each raster, in pixels; an image's sides are multiples of the last."""
+"""Distances of the anchor points of each raster, in pixels; an image's sides are multiples of the last."""
 OUTPUTS = 5
 """Logit of the score, the box's centre from the place (x, y) in strides, and the logarithms of its sides in strides."""
 
 _NECK = 64
 _PRIOR = 0.01
-"""Share of the places that hold a face, about: where the scores start (Lin et al. 2017)."""
+"""Share of the anchor points that hold a face, about: where the scores start (Lin et al. 2017)."""
 
 
 def detector_network(size: int | None = None, dtype: str | None = None) -> keras.Model:
@@ -36,14 +36,14 @@ def detector_network(size: int | None = None, dtype: str | None = None) -> keras
 
 
 def flattened(maps: list[keras.KerasTensor]) -> keras.KerasTensor:
-    """The maps' places in one row, (N, places, 5), in float32: those of the finest raster first, row by row."""
+    """The maps' anchor points in one row, (N, P, 5), in float32: those of the finest raster first, row by row."""
     return ops.concatenate(
         [ops.reshape(ops.cast(m, "float32"), (-1, m.shape[1] * m.shape[2], OUTPUTS)) for m in maps], 1
     )
 
 
-def places(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (places, 2) as x, y in pixels, and strides (places,), in the order of ``flattened``."""
+def anchor_points(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (P, 2) as x, y in pixels, and strides (P,), in the order of ``flattened``."""
     centres, strides = [], []
     for stride in STRIDES:
         rows, columns = np.mgrid[0 : height // stride, 0 : width // stride]

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from model.detector.loss import detector_loss
-from model.detector.network import detector_network, flattened, places
+from model.detector.network import anchor_points, detector_network, flattened
 from model.device import compute_reproducibly
 from model.layers import start_from
 from model.training.checkpoint import TrainingCheckpoint
@@ -92,7 +92,7 @@ def train_detector(
     steps = len(batches)
     in_a_row.compile(
         optimizer=_optimizer(settings, steps),
-        loss=detector_loss(*places(settings.window_size, settings.window_size)),
+        loss=detector_loss(*anchor_points(settings.window_size, settings.window_size)),
         jit_compile=False,
     )
     precision = keras.config.dtype_policy().name

@@ -11,7 +11,7 @@ from batch.errors import DetectorError, NetworkError
 from batch.settings import DETECTORS
 
 STRIDES = (8, 16, 32)
-"""Distances of the places of the network's maps, in pixels."""
+"""Distances of the anchor points of the network's maps, in pixels."""
 _OUTPUTS = [f"stride_{stride}" for stride in STRIDES]
 
 PADDING = 127
@@ -87,13 +87,13 @@ def letterboxed(gray: np.ndarray) -> np.ndarray:
 
 def faces_in(maps: list[np.ndarray], least: float) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (N, 4) and scores (N,) of an image's maps (rows, columns, 5), each face once, best first."""
-    places, answers, strides = [], [], []
+    anchor_points, answers, strides = [], [], []
     for stride, answer in zip(STRIDES, maps, strict=True):
         rows, columns = np.nonzero(answer[..., 0] > np.log(least / (1 - least)))
         answers.append(answer[rows, columns])
-        places.append((np.column_stack([columns, rows]) + 0.5) * stride)
+        anchor_points.append((np.column_stack([columns, rows]) + 0.5) * stride)
         strides.append(np.full((len(rows), 1), stride))
-    centres, reach, rows = np.concatenate(places), np.concatenate(strides), np.concatenate(answers).astype(float)
+    centres, reach, rows = np.concatenate(anchor_points), np.concatenate(strides), np.concatenate(answers).astype(float)
     scores = 1 / (1 + np.exp(-rows[:, 0]))
     best = np.argsort(-scores, kind="stable")[:_MOST]
     sides = np.exp(np.clip(rows[best, 3:5], -4, 4)) * reach[best]
