@@ -285,6 +285,9 @@ def test_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:
     done = here("annotate", photos, "-o", tmp_path / "out", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "")
     assert "4 images found, 4 new" in done.stderr
+    told = here("annotate", photos, "-o", tmp_path / "out", "--dry-run", "--log-format", "json").stderr.splitlines()[-1]
+    counts = {"found": 4, "new": 4, "changed": 0, "deleted": 0, "left_over": 0, "exit": 0}
+    assert counts.items() <= json.loads(told).items()
     assert not (tmp_path / "out").exists()
 
 

@@ -41,11 +41,13 @@ def say_what_goes(plan: Plan) -> None:
 
 def say_what_there_is(plan: Plan) -> None:
     """Say what a run would do, of a plan that has been walked through."""
-    found = number_of(plan.found, "image")
-    log.info("dry run: %s found, %d new, %d changed or to do again", found, plan.new, plan.changed)
-    log.info("dry run: %d deleted, %d left for later by --limit", len(plan.deleted), plan.left_over)
     say_none_found(plan)
     say_what_goes(plan)
+    counts = {"new": plan.new, "changed": plan.changed, "deleted": len(plan.deleted), "left_over": plan.left_over}
+    found = number_of(plan.found, "image")
+    log.info("dry run: %s found, %d new, %d changed or to do again", found, plan.new, plan.changed)
+    last = "dry run: %d deleted, %d left for later by --limit"
+    log.info(last, len(plan.deleted), plan.left_over, extra={"fields": {"found": plan.found, **counts, "exit": 0}})
 
 
 def say_nothing_new(plan: Plan, done: dict[str, Any]) -> None:
