@@ -152,6 +152,13 @@ def test_a_disk_that_comes_back_costs_nothing() -> None:
     assert sorted(outcome.found for outcome in patient.results(images(60))) == images(60)
 
 
+def test_what_is_tried_again_is_not_forgotten_where_many_in_a_row_fail_once_more() -> None:
+    """Those behind them wait for the next try, as do images that were not tried at all."""
+    work = Flaky({f"{number:05d}.jpg": 2 for number in range(0, 200, 2)})
+    patient = Patience(work, pauses=(0,) * 9, many=20)
+    assert sorted(outcome.found for outcome in patient.results(images(200))) == images(200)
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test can wait for."""

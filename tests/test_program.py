@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import OFTEN, annotate_command, annotate_here, environment, noise, tables
+from conftest import OFTEN, annotate_command, annotate_here, astronaut, environment, noise, tables
 
 from batch.errors import ClusterError, OutageError, RootError, WorkersError
 from jobs.errors import exit_codes
@@ -93,6 +93,26 @@ def test_signals_end_a_run_in_order(name: str, photographs: Path, tmp_path: Path
         while time.monotonic() < patience:
             os.killpg(run.pid, 0)
             time.sleep(0.05)
+
+
+def test_a_run_that_is_stopped_for_a_while_goes_on(photographs: Path, tmp_path: Path) -> None:
+    """Suspended for longer than an image may take, its workers with it, no image pays for that."""
+    astronaut().save(photographs / "more.jpg")
+    for number in range(150):
+        (photographs / f"more {number}.jpg").hardlink_to(photographs / "more.jpg")
+    line = annotate_command(photographs, "-o", tmp_path / "out", "-j", 2, "--image-timeout", 2)
+    line[2] = OFTEN + line[2]
+    run = subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    patience = time.monotonic() + 120
+    while not list((tmp_path / "out").glob("checkpoints/*")) and time.monotonic() < patience:
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGSTOP)
+    time.sleep(4)
+    os.killpg(run.pid, signal.SIGCONT)
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    images, _ = tables(tmp_path / "out")
+    assert "crashed" not in set(images["status"]), said
 
 
 def test_nohup_is_heeded(photographs: Path, tmp_path: Path) -> None:

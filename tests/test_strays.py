@@ -58,6 +58,24 @@ def test_a_pipe_in_the_place_of_a_table_is_no_table(name: str, root: Path, outpu
         annotate_here(root, output)
 
 
+def test_tables_on_a_disk_that_is_not_mounted_are_no_fresh_start(root: Path, output: Path, tmp_path: Path) -> None:
+    """Links that lead nowhere are named, and stay."""
+    for name in ("images.parquet", "faces.parquet"):
+        (output / name).unlink()
+        (output / name).symlink_to(tmp_path / "unmounted" / name)
+    with pytest.raises(OutputError, match=r"faces\.parquet is missing"):
+        annotate_here(root, output)
+    assert all((output / name).is_symlink() for name in ("images.parquet", "faces.parquet"))
+
+
+def test_what_somebody_keeps_there_is_left_alone(root: Path, output: Path) -> None:
+    """Whatever its name ends in."""
+    (output / ".mine.new").write_text("mine")
+    (output / ".folder.new").mkdir()
+    annotate_here(root, output, rescan=True)
+    assert (output / ".mine.new").read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", [".holder.json", "checkpoints", "run.json", ".publishing.json", ".images.parquet.new"])
 def test_what_is_of_another_kind_is_named(name: str, root: Path, output: Path) -> None:
     """A folder where a file is to be, or the other way round, is exit code 5 with its name and the way out."""
@@ -71,7 +89,7 @@ def test_what_is_of_another_kind_is_named(name: str, root: Path, output: Path) -
     assert len(tables(output)[0]) == 2
 
 
-@pytest.mark.parametrize("content", [b"", bytes(40), b'{"a": 1}', b'["../x"]', b"\xff"])
+@pytest.mark.parametrize("content", [b"", bytes(40), b'{"a": 1}', b'["../x"]', b"\xff", b"[" * 100_000])
 def test_a_damaged_journal_ends_no_night(content: bytes, root: Path, output: Path) -> None:
     """The tables in place are taken, and what lies beside them unfinished goes."""
     (output / ".publishing.json").write_bytes(content)

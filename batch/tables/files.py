@@ -23,6 +23,7 @@ _FIXES = {
     **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), _SPACE),
     **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP), _OTHER_KIND),
     errno.EROFS: "Mount the disk so that it can be written; if it became so by itself, check it.",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f), or write to a file system that holds larger ones.",
     errno.EIO: "Check the disk; what is done is kept, and the next run goes on from here.",
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit on open files (ulimit -n)."),
 }

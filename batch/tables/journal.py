@@ -30,7 +30,7 @@ def promised(output: Path) -> list[str]:
             names = json.loads(journal.read())
     except FileNotFoundError:
         return []
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedJournal from error
     if not isinstance(names, list) or not all(isinstance(name, str) and "/" not in name for name in names):
         raise DamagedJournal

@@ -70,8 +70,8 @@ def finish_publishing(output: Path) -> None:
                 unfinished(output, name).replace(output / name)
         flush(output)
         (output / JOURNAL).unlink(missing_ok=True)
-        for leftover in output.glob(unfinished(output, "*").name):
-            leftover.unlink()
+        for name in (FACES_FILE, IMAGES_FILE, *_CSV):
+            unfinished(output, name).unlink(missing_ok=True)
 
 
 def _promised(output: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ def read_snapshot(output: Path) -> Snapshot:
 
     Raises OutputError if its tables are damaged, foreign, from a newer version, or of different generations.
     """
-    if not (output / IMAGES_FILE).exists() and not (output / FACES_FILE).exists():
+    if not any(os.path.lexists(output / name) for name in (IMAGES_FILE, FACES_FILE)):
         return Snapshot(output, None, 0)
     with _opened(output) as tables:
         return _snapshot(output, *tables)
@@ -130,7 +131,7 @@ def _opened(output: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         ):
             yield faces, images
     except FileNotFoundError as error:
-        if not (output / IMAGES_FILE).exists() and not (output / FACES_FILE).exists():
+        if not any(os.path.lexists(output / name) for name in (IMAGES_FILE, FACES_FILE)):
             raise OutputError(f"No tables in {output}. Run annotate first, or name its output folder.") from error
         raise OutputError(f"{error.filename} is missing, but the table beside it is there. {_WAY_OUT}") from error
     except NotADirectoryError as error:

@@ -45,7 +45,7 @@ class Patience:
         """Do the images, those that cannot be read for now once more behind the others."""
         stream, tries = iter(images), 0
         self._done_at = time.monotonic()
-        again: list[ImageFile] = []
+        again: Iterator[ImageFile] = iter(())
         while True:
             self.unread, self._under_way, self.stopped = [], {}, False
             some_done = yield from self._round(chain(again, stream))
@@ -60,7 +60,7 @@ class Patience:
                 *(number_of(len(self.unread), "image"), *first.found.key, first.reason, pause),
             )
             time.sleep(pause)
-            again = [*(setback.found for setback in self.unread), *self._under_way.values()]
+            again = chain([setback.found for setback in self.unread], [*self._under_way.values()], again)
 
     def _store_may_heal(self) -> bool:
         """Whether many images of a store were refused, and not for long enough: that is hardly for ever."""

@@ -30,6 +30,8 @@ _TO_START, _TO_END = 300.0, 1.0
 
 _BEAT, _EVERY = "beat", 5.0
 """What a process says every so many seconds while it is at work, if its decoders let it."""
+_LOOK = 0.25
+"""Seconds for which the driver looks at a time. What it waits is counted in looks: a clock goes on in its sleep."""
 _SILENT = 30.0
 """Seconds beyond those of an image after which a process that says nothing is frozen: it would have ended itself."""
 
@@ -38,7 +40,7 @@ _starting = threading.Lock()
 
 
 class WorkerDied(Exception):
-    """A worker process has ended before its work was done; ``seconds`` ago it gave its last result.
+    """A worker process has ended before its work was done; ``seconds`` were waited for it since its last result.
 
     ``frozen``: it was ended, or given up, as it said nothing any more, not even that.
     """
@@ -79,27 +81,26 @@ class WorkerProcess:
                 raise error.__context__ or error from None
             finally:
                 theirs.close()
-        self._silent = inf
+        self._silent, self._waited = inf, 0.0
         for _ in self.results([], _TO_START):
             pass
         self._silent = settings.image_timeout + _SILENT
 
     def results(self, chunk: list[ImageFile], most: float = inf) -> Generator[Result, None, None]:
         """What becomes of each image, in order, as it comes; raises WorkerDied, or what the work raises."""
-        since = time.monotonic()
-        until = since + most
+        self._waited, until = 0.0, time.monotonic() + most
         try:
             self._connection.send(chunk)
             while (result := self._received(until)) is not None:
                 if isinstance(result, _Raised):
                     break
-                since = time.monotonic()
+                self._waited = 0.0
                 if isinstance(result, Waiting):
                     say(result)
                 else:
                     yield result
         except (EOFError, OSError) as error:
-            raise WorkerDied(self.end(), time.monotonic() - since, isinstance(error, TimeoutError)) from error
+            raise WorkerDied(self.end(), self._waited, isinstance(error, TimeoutError)) from error
         if isinstance(result, _Raised):
             raise result.error
 
@@ -120,9 +121,13 @@ class WorkerProcess:
 
     def _received(self, until: float) -> "Result | Waiting | _Raised | None":
         """What it says next, but for beats; raises TimeoutError if it is silent for too long, or not done in time."""
-        while self._connection.poll(min(self._silent, max(0.0, until - time.monotonic()))):
-            said = self._connection.recv()
-            if said != _BEAT:
+        silent = 0.0
+        while silent < self._silent and (begun := time.monotonic()) < until:
+            speaks = self._connection.poll(_LOOK)
+            looked = min(_LOOK, time.monotonic() - begun)  # this process may have been stopped, and the other with it
+            self._waited += looked
+            silent = 0.0 if speaks else silent + looked
+            if speaks and (said := self._connection.recv()) != _BEAT:
                 return said  # type: ignore[no-any-return]
         raise TimeoutError
 
