@@ -69,7 +69,7 @@ _IMPATIENCE = 10.0
 
 
 def _heeder() -> Callable[[int, FrameType | None], None]:
-    """What raises Terminated for a signal, and not again at once."""
+    """What raises Terminated, or KeyboardInterrupt, for a signal, and not again at once."""
     before = -_IMPATIENCE
 
     def heed(number: int, _frame: FrameType | None) -> None:
@@ -77,7 +77,7 @@ def _heeder() -> Callable[[int, FrameType | None], None]:
         now = time.monotonic()
         if now - before >= _IMPATIENCE:
             before = now
-            raise Terminated(signal.Signals(number).name)
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated(signal.Signals(number).name)
 
     return heed
 
@@ -89,7 +89,7 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
     ``kept`` tells a person who stopped the command what became of the work.
     """
     heed = _heeder()
-    for name in _ENDS:
+    for name in ("SIGINT", *_ENDS):
         if signal.getsignal(signal.Signals[name]) is not signal.SIG_IGN:  # as nohup asks for
             signal.signal(signal.Signals[name], heed)
     try:

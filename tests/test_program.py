@@ -209,19 +209,23 @@ assert isinstance(result, Setback) and "no more threads" in result.reason, resul
     assert run.returncode == 0, run.stderr
 
 
-def test_signals_in_a_row_are_one(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_signals_in_a_row_are_one(number: int, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What is kept of the work is kept although a person, or a shutdown, sends the signal again."""
-    kept, old = [], {name: signal.getsignal(name) for name in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)}
+    names = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
+    kept, old = [], {name: signal.getsignal(name) for name in names}
     try:
         with pytest.raises(typer.Exit) as ended, exit_codes():
             try:
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(number)
             finally:
                 for _ in range(3):
-                    signal.raise_signal(signal.SIGTERM)
+                    signal.raise_signal(number)
                 kept.append("all")
     finally:
         for name, heeded in old.items():
             signal.signal(name, heeded)
-    assert (kept, ended.value.exit_code) == (["all"], 143)
-    assert "terminated: what was done is kept" in capsys.readouterr().err
+    assert (kept, ended.value.exit_code) == (["all"], code)
+    assert f"{said}: what was done is kept" in capsys.readouterr().err

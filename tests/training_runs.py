@@ -109,7 +109,8 @@ def here(script: str, *arguments: object, cwd: Path | None = None) -> subprocess
     """Run a command of ``jobs`` to its end in this process, as starting Keras takes longer than the work."""
     program, log = import_module(f"jobs.{script}"), logging.getLogger("annotate")
     known = list(log.handlers), log.propagate, log.level
-    heeded = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)}
+    signals = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
+    heeded = {number: signal.getsignal(number) for number in signals}
     words = [f"annotate-{script}", *map(str, arguments)]
     with (
         patch.object(program, "silence_native_libraries", lambda: None),  # it gives away the stderr of the tests
