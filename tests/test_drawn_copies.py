@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,12 @@ from PIL import Image, ImageChops
 from batch.errors import OutputError
 from batch.images.decode import read_picture
 from batch.outcome import Box, Key
+from batch.pictures.annotated import AnnotatedImage, annotated_images, write_pictures
 from batch.pictures.drawn_copies import DrawnCopies, _measured, draw_faces
 from batch.pictures.labels import Area, Label, place_labels
 from batch.pictures.palette import colour_of, ink_on
 from batch.tables.files import write_picture
+from model.labels import EMOTIONS
 
 
 def test_every_readable_photograph_has_a_copy(photos: Path, tmp_path: Path) -> None:
@@ -35,6 +39,35 @@ def test_every_readable_photograph_has_a_copy(photos: Path, tmp_path: Path) -> N
         changed = np.asarray(ImageChops.difference(original, copy)).max(axis=2) > 60
         assert changed[face.y : face.y + face.height, face.x - 1 : face.x + 3].any(axis=1).mean() > 0.9
         assert 0 < changed.mean() < 0.2
+
+
+class Deadly(DrawnCopies):
+    """Stands in for what a drawing may meet: its worker is killed each time at one image, and once at another."""
+
+    def __init__(self, folder: Path, parent: Path, labels: Sequence[str]) -> None:
+        super().__init__(folder, parent, tuple(labels))
+        self.once = parent.parent / "killed once"
+
+    def write(self, image: AnnotatedImage) -> None:
+        """Die, or draw."""
+        if image.key.path == "deep/mirrored.png":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if image.key.path == "astronaut.jpg" and not self.once.exists():
+            self.once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().write(image)
+
+
+def test_a_killed_worker_costs_the_picture_at_most(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The image that kills its workers is named and has no copy; all others have one."""
+    annotate_here(photos, tmp_path / "out")
+    images = annotated_images(tmp_path / "out", EMOTIONS)
+    assert len(list(write_pictures([Deadly(tmp_path / "drawn", photos, EMOTIONS)], images, 2))) == 3
+    assert {file.name for file in (tmp_path / "drawn").rglob("*.*")} == {"astronaut.jpg", "coffee.webp"}
+    (said,) = caplog.messages
+    assert said.startswith(f"no picture of {photos}/deep/mirrored.png: ")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])

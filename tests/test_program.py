@@ -115,6 +115,25 @@ def test_a_run_that_is_stopped_for_a_while_goes_on(photographs: Path, tmp_path: 
     assert "crashed" not in set(images["status"]), said
 
 
+def test_nobody_draws_for_a_killed_run(photographs: Path, tmp_path: Path) -> None:
+    """The processes that draw end with their driver, and hold none of its streams any longer."""
+    astronaut().resize((2000, 2000)).save(photographs / "more.jpg")
+    for number in range(60):
+        (photographs / f"more {number}.jpg").hardlink_to(photographs / "more.jpg")
+    line = annotate_command(photographs, "-o", tmp_path / "out", "-j", 2, "--draw", tmp_path / "drawn")
+    run = subprocess.Popen(line, env=environment(), start_new_session=True)
+    patience = time.monotonic() + 120
+    while not list((tmp_path / "drawn").glob("*.jpg")) and time.monotonic() < patience:
+        time.sleep(0.05)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
+    patience = time.monotonic() + 10
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < patience:
+            os.killpg(run.pid, 0)
+            time.sleep(0.05)
+
+
 def test_nohup_is_heeded(photographs: Path, tmp_path: Path) -> None:
     """Who has asked for hang-ups to be ignored gets that."""
     old = signal.signal(signal.SIGHUP, signal.SIG_IGN)

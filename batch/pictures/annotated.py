@@ -1,17 +1,23 @@
 """Images as the tables tell of them, for pictures to be made of: nothing is detected anew."""
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
-from joblib import Parallel, delayed
 
-from batch.outcome import Box, Key
+from batch.outcome import Box, Key, Outcome, Setback, Status
 from batch.roots.root import Version
+from batch.settings import WorkerSettings
 from batch.tables.snapshot import read_annotations
+from batch.workers.pool import annotate_images, believed
+
+log = logging.getLogger("annotate.pictures")
 
 
 @dataclass(frozen=True)
@@ -24,14 +30,19 @@ class AnnotatedFace:
     confidence: float
 
 
-@dataclass(frozen=True)
-class AnnotatedImage:
-    """An image that could be read, with its faces, the largest first."""
+class AnnotatedImage(NamedTuple):
+    """An image that could be read, with its faces, the largest first; begins as an ImageFile does, for the workers."""
 
     key: Key
-    version: Version
+    size_bytes: int
+    modified_ns: int
     annotated_at: datetime
     faces: tuple[AnnotatedFace, ...]
+
+    @property
+    def version(self) -> Version:
+        """Which one it is where its name may not tell."""
+        return self.size_bytes, self.modified_ns
 
 
 class Pictures(Protocol):
@@ -44,10 +55,28 @@ class Pictures(Protocol):
         """Write what is missing; raises OutputError. An image that cannot be read any more has none."""
 
 
-def write_pictures(pictures: Iterable[Pictures], images: Iterable[AnnotatedImage], jobs: int) -> Iterator[None]:
-    """Write the pictures that are due, in that many processes (0: here), and yield after each; raises OutputError."""
-    due = (delayed(one.write)(image) for image in images for one in pictures if one.are_due(image))
-    yield from Parallel(max(1, jobs), return_as="generator")(due)
+def write_pictures(pictures: Sequence[Pictures], images: Iterable[AnnotatedImage], jobs: int) -> Iterator[None]:
+    """Write the pictures that are due, by that many processes (0: here), and yield after each image.
+
+    One that kills its processes has none, with a warning. Raises OutputError or WorkersError.
+    """
+    due: Iterator[Any] = (image for image in images if any(one.are_due(image) for one in pictures))
+    work = partial(_write_each, pictures)
+    with closing(annotate_images(due, WorkerSettings(), jobs, work)) as results:
+        for result in believed(results):
+            if isinstance(result, Setback) or (isinstance(result, Outcome) and result.status is Status.CRASHED):
+                reason = result.reason if isinstance(result, Setback) else result.error
+                log.warning("no picture of %s/%s: %s", *result.found.key, reason)
+            yield
+
+
+def _write_each(pictures: Sequence[Pictures], chunk: list[Any], _settings: WorkerSettings) -> Iterator[Outcome]:
+    """Write what is due of each image, in a worker process."""
+    for image in chunk:
+        for one in pictures:
+            if one.are_due(image):
+                one.write(image)
+        yield Outcome(image, Status.OK)
 
 
 def annotated_images(output: Path, labels: tuple[str, ...]) -> Iterator[AnnotatedImage]:
@@ -60,7 +89,7 @@ def annotated_images(output: Path, labels: tuple[str, ...]) -> Iterator[Annotate
     for root, path, size_bytes, modified_ns, annotated_at in zip(*columns, strict=True):
         rows = by_image.get(Key(root, path))
         found = () if rows is None else tuple(_faces(rows, number_of))
-        yield AnnotatedImage(Key(root, path), (size_bytes, modified_ns), annotated_at, found)
+        yield AnnotatedImage(Key(root, path), size_bytes, modified_ns, annotated_at, found)
 
 
 def _faces(rows: pd.DataFrame, number_of: dict[str, int]) -> Iterator[AnnotatedFace]:

@@ -79,7 +79,7 @@ def believed(results: Iterable[Result]) -> Generator[Result, None, None]:
             if len(held) == _STORM:
                 root, path = held[0].found.key
                 raise WorkersError(
-                    f"{_STORM} images in a row cannot be annotated, from {root}/{path} on: {held[-1].error}. That is "
+                    f"{_STORM} images in a row cannot be worked on, from {root}/{path} on: {held[-1].error}. That is "
                     "hardly their fault; none of them is recorded. Is there too little memory? Do other programs end "
                     "the workers? Does --exclude help?"
                 )
