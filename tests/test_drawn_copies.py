@@ -19,7 +19,7 @@ from batch.pictures.annotated import AnnotatedImage, annotated_images, write_pic
 from batch.pictures.drawn_copies import DrawnCopies, _measured, draw_faces
 from batch.pictures.labels import Area, Label, place_labels
 from batch.pictures.palette import colour_of, ink_on
-from batch.tables.files import write_picture
+from batch.tables.files import NoPicture, write_picture
 from model.labels import EMOTIONS
 
 
@@ -216,10 +216,20 @@ def test_other_formats_become_png(tmp_path: Path, command: Run) -> None:
         assert (done.returncode, "lie within" in done.stderr) == (2, True)
 
 
-def test_names_that_are_too_long_cost_their_pictures_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("jobs", [0, 1])
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (f"{'d' * 300}.jpg", "too long"),
+        (f"{'a/' * 2000}b.jpg", "in too many folders"),
+        (f"{'a/' * 3000}b.jpg", "too long"),
+    ],
+)
+def test_names_that_are_too_long_cost_their_pictures_alone(
+    packed: str, said: str, jobs: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A name as long as the disk allows has its copy, one that it cannot hold has none; crops have shorter names."""
     longest = f"{'写' * 83}ab.jpg"
-    packed = f"{'d' * 300}.jpg"
     assert len(longest.encode()) == 255
     (tmp_path / "photos").mkdir()
     astronaut().save(tmp_path / "photos" / longest)
@@ -228,19 +238,21 @@ def test_names_that_are_too_long_cost_their_pictures_alone(tmp_path: Path, caplo
         for name in (packed, "short.jpg"):
             members.write(tmp_path / "photos" / longest, name)
     roots = (str(archive), str(tmp_path / "photos"))
-    annotate_here(archive, tmp_path / "out", roots=roots, draw=tmp_path / "drawn", crops=tmp_path / "crops")
+    annotate_here(archive, tmp_path / "out", roots=roots, draw=tmp_path / "drawn", crops=tmp_path / "crops", jobs=jobs)
     assert list(tables(tmp_path / "out")[0]["status"]) == ["ok", "ok", "ok"]
     assert {file.name for file in (tmp_path / "drawn").rglob("*.*g")} == {longest, "short.jpg"}
     assert len(list((tmp_path / "crops").rglob("*.jpg.0.png"))) == 3
-    assert caplog.text.count("too long") == 1
+    assert caplog.text.count(said) == 1
 
 
 def test_a_name_that_others_have_costs_no_more_than_the_picture(tmp_path: Path) -> None:
     """Where a folder lies under a picture's name, or a file under its folder's, the picture alone is left out."""
     (tmp_path / "a.jpg").mkdir()
     (tmp_path / "file").write_bytes(b"")
-    for name in ("a.jpg", "file/b.jpg", "c.jpg"):
-        write_picture(tmp_path / name, lambda file: file.write(b"x"))
+    for name in ("a.jpg", "file/b.jpg"):
+        with pytest.raises(NoPicture):
+            write_picture(tmp_path / name, lambda file: file.write(b"x"))
+    write_picture(tmp_path / "c.jpg", lambda file: file.write(b"x"))
     assert (tmp_path / "a.jpg").is_dir()
     assert (tmp_path / "c.jpg").read_bytes() == b"x"
 

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,8 +268,6 @@ def test_a_second_run_touches_no_file(photos: Path, tmp_path: Path) -> None:
 
 def test_photographs_in_archives(photos: Path, tmp_path: Path) -> None:
     """Of an archive the orientation is read from its members, and in place is no place."""
-    import zipfile
-
     image, exif = photograph((160, 120), orientation=6)
     image.save(photos / "deep" / "a.jpg", exif=exif)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -279,3 +279,16 @@ def test_photographs_in_archives(photos: Path, tmp_path: Path) -> None:
     export(tmp_path / "out", "-o", tmp_path / "xmp")
     assert 'stDim:w="160" stDim:h="120"' in (tmp_path / "xmp" / "deep" / "a.jpg.xmp").read_text("utf-8")
     assert export(tmp_path / "out", "--in-place").exit_code == 5
+
+
+def test_a_photograph_in_too_many_folders_costs_its_sidecar_alone(photos: Path, tmp_path: Path) -> None:
+    """As it may lie in an archive, it is told of, and the others have theirs."""
+    deep = f"{'a/' * 1500}a.jpg"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(photos / "deep" / "a.jpg", deep)
+    packed = outcome(photos, "deep/a.jpg", {BOX: "joy"})
+    found = packed.found._replace(key=packed.found.key._replace(root=str(tmp_path / "a.zip"), path=deep))
+    write_tables(tmp_path / "out", packed, replace(packed, found=found))
+    done = export(tmp_path / "out", "-o", tmp_path / "xmp")
+    assert (done.exit_code, "1 written" in done.output, "1 with names" in done.output) == (0, True, True), done.output
+    assert len(list((tmp_path / "xmp").rglob("a.jpg.xmp"))) == 1

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import pandas as pd
 
 from batch.outcome import Box, Key, Outcome, Setback, Status
 from batch.roots.root import Version
 from batch.settings import WorkerSettings
+from batch.tables.files import NoPicture
 from batch.tables.snapshot import read_annotations
 from batch.workers.pool import annotate_images, believed
 
@@ -52,31 +53,36 @@ class Pictures(Protocol):
         """Whether one is missing."""
 
     def write(self, image: AnnotatedImage) -> None:
-        """Write what is missing; raises OutputError. An image that cannot be read any more has none."""
+        """Write what is missing; raises NoPicture or OutputError. An image that cannot be read any more has none."""
 
 
 def write_pictures(pictures: Sequence[Pictures], images: Iterable[AnnotatedImage], jobs: int) -> Iterator[None]:
     """Write the pictures that are due, by that many processes (0: here), and yield after each image.
 
-    One that kills its processes has none, with a warning. Raises OutputError or WorkersError.
+    One that kills its processes, or whose picture cannot have its name, has none, with a warning. Raises OutputError or
+    WorkersError.
     """
     due: Iterator[Any] = (image for image in images if any(one.are_due(image) for one in pictures))
     work = partial(_write_each, pictures)
     with closing(annotate_images(due, WorkerSettings(), jobs, work)) as results:
         for result in believed(results):
-            if isinstance(result, Setback) or (isinstance(result, Outcome) and result.status is Status.CRASHED):
-                reason = result.reason if isinstance(result, Setback) else result.error
+            reason = result.reason if isinstance(result, Setback) else cast(Outcome, result).error
+            if reason:
                 log.warning("no picture of %s/%s: %s", *result.found.key, reason)
             yield
 
 
 def _write_each(pictures: Sequence[Pictures], chunk: list[Any], _settings: WorkerSettings) -> Iterator[Outcome]:
-    """Write what is due of each image, in a worker process."""
+    """Write what is due of each image, in a worker process; the error tells why there is no picture."""
     for image in chunk:
+        error = None
         for one in pictures:
-            if one.are_due(image):
-                one.write(image)
-        yield Outcome(image, Status.OK)
+            try:
+                if one.are_due(image):
+                    one.write(image)
+            except NoPicture as none:
+                error = str(none)
+        yield Outcome(image, Status.OK, error)
 
 
 def annotated_images(output: Path, labels: tuple[str, ...]) -> Iterator[AnnotatedImage]:

@@ -44,7 +44,7 @@ class CropFiles:
         return any(not self._lies_there(self._name(image.key, face)) for face in image.faces)
 
     def write(self, image: AnnotatedImage) -> None:
-        """Write the crops that lie nowhere yet, in colour; raises OutputError."""
+        """Write the crops that lie nowhere yet, in colour; raises NoPicture or OutputError."""
         smallest = min(max(face.box.width, face.box.height) for face in image.faces)
         try:
             picture, scale = read_picture(

@@ -1,5 +1,6 @@
 """Copies of the photographs with their faces boxed, labelled and upright, for a person to look at."""
 
+import os
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import cast
@@ -47,10 +48,10 @@ class DrawnCopies:
     def write(self, image: AnnotatedImage) -> None:
         """Draw the faces of an image. One without faces has a copy: it is seen what was missed.
 
-        Raises OutputError, also where a file lies in its place that is no such copy.
+        Raises NoPicture, or OutputError, also where a file lies in its place that is no such copy.
         """
         file = self._file(image.key)
-        if file.is_file() and not _is_a_copy(file):
+        if os.path.isfile(file) and not _is_a_copy(file):  # noqa: PTH113 - Path raises for a name that is too long
             raise OutputError(f"{file} is no copy that --draw has written. Name another folder, or move it away.")
         try:
             picture, _ = read_picture(image_source(image.key, image.version))

@@ -2,7 +2,6 @@
 
 import errno
 import io
-import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -13,9 +12,6 @@ from typing import BinaryIO
 from batch.errors import OutputError
 from batch.images.formats import has_image_suffix
 from batch.waiting_for_disks import asking
-
-log = logging.getLogger("annotate.files")
-
 
 _SPACE = "Make space; the next run goes on from here."
 _OTHER_KIND = "Something of another kind lies there: move it away."
@@ -130,11 +126,15 @@ def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
 _NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 
 
+class NoPicture(Exception):
+    """A picture cannot have the name that it would have."""
+
+
 def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` write a temporary file and put it in the place of ``path``, in a folder made for it.
 
-    A picture that cannot have this name is left out, with a warning: names in archives are as long as they like, and
-    one may be that of a folder of others.
+    Raises NoPicture where it cannot have this name, as names in archives are as long as they like, and one may be that
+    of a folder of others; OutputError for what else goes wrong.
     """
     try:
         with writing(path):
@@ -144,7 +144,9 @@ def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except OutputError as error:
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SUCH_NAME):
             raise
-        log.warning("no picture %s: %s", path, error.__cause__.strerror)
+        raise NoPicture(error.__cause__.strerror) from error
+    except RecursionError as error:  # of mkdir, which is meant for fewer folders within each other
+        raise NoPicture("It lies in too many folders") from error
 
 
 def to_disk(file: BinaryIO) -> None:

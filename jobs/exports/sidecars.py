@@ -10,7 +10,7 @@ from batch.images.decode import read_orientation
 from batch.outcome import ImageError
 from batch.roots import image_source, open_root, picture_place
 from batch.roots.folder import Folder
-from batch.tables.files import write_picture, writing
+from batch.tables.files import NoPicture, write_picture, writing
 from jobs.exports.records import AnnotatedImage, AnnotatedTables
 from jobs.exports.regions import stored_area
 from jobs.exports.xml_text import XmlError
@@ -60,7 +60,11 @@ def _write_sidecar(image: AnnotatedImage, sidecar: Path) -> str:
         return "sidecars not understood"
     if new == old:
         return "unchanged"
-    write_picture(sidecar, lambda file: file.write(new))
+    try:
+        write_picture(sidecar, lambda file: file.write(new))
+    except NoPicture as error:
+        log.warning("no sidecar for %s/%s: %s", *image.key, error)
+        return "with names that no sidecar can have"
     return "written"
 
 
