@@ -1,6 +1,7 @@
 """How images are read and faces found; what of it belongs to the output's identity."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ class DetectorSettings:
         """The detector's file; raises DetectorError if there is none."""
         if self.model is None:
             raise DetectorError(f"No detector model given. {self.spec.origin}")
-        if not self.model.is_file():
+        if not os.path.isfile(self.model):  # noqa: PTH113 - Path raises
             raise DetectorError(f"No detector model at {self.model}. {self.spec.origin}")
         return self.model
 

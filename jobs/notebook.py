@@ -93,5 +93,5 @@ def _check_further_roots(roots: Iterable[object]) -> None:
         if not name or has_image_suffix(name):
             continue
         folder = typed_root(name)
-        if isinstance(folder, Folder) and not folder.path.exists():
+        if isinstance(folder, Folder) and not os.path.exists(folder.path):  # noqa: PTH110 - Path raises
             raise RootError(f"No such root: {name}. For the folder of the tables write output={name!r}.")

@@ -164,7 +164,7 @@ def output_of(given: AnyPath | None, roots: tuple[str, ...]) -> Path | None:
     folder = folder_of("--output", given)
     if folder is None:
         return None
-    place, within = folder.resolve(), _folders(roots)
+    place, within = Path(os.path.realpath(folder)), _folders(roots)
     names = {file.name for file in folder.iterdir()} if os.access(folder, os.R_OK) and folder.is_dir() else set()
     filled = names and ".lock" not in names and IMAGES_FILE not in names
     if place in within or (filled and any(place.is_relative_to(root) for root in within)):
@@ -186,7 +186,7 @@ def apart(folder: Path | None, roots: tuple[str, ...], option: str) -> Path | No
     """The folder, made absolute, unless it and a root lie within each other: no photograph is ever written over."""
     if folder is None:
         return None
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     for root in _folders(roots):
         if place.is_relative_to(root) or root.is_relative_to(place):
             raise UsageError(f"{folder} and {root} lie within each other. Name another folder.", option)
@@ -194,4 +194,4 @@ def apart(folder: Path | None, roots: tuple[str, ...], option: str) -> Path | No
 
 
 def _folders(roots: tuple[str, ...]) -> list[Path]:
-    return [root.path.resolve() for root in map(typed_root, roots) if isinstance(root, Folder)]
+    return [Path(os.path.realpath(root.path)) for root in map(typed_root, roots) if isinstance(root, Folder)]

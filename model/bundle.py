@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def read_card(path: Path) -> ModelCard:
     """
     beside = path.with_suffix(".json")
     for file, what in ((path, "model"), (beside, "labels of the model")):
-        if not file.is_file():
+        if not os.path.isfile(file):  # noqa: PTH113 - Path raises
             raise ModelError(f"No {what} at {file}. A model is NAME.keras with NAME.json beside it.")
     try:
         facts = json.loads(beside.read_text("utf-8"))

@@ -14,10 +14,13 @@ from typer.testing import CliRunner
 
 from batch.errors import OutputError, RootError
 from batch.roots.walk import WalkSettings
+from jobs.annotation.job import annotation_job
 from jobs.annotation.outputs import changes, check_nested
 from jobs.annotation.progress_bar import NoBar
-from jobs.errors import exit_codes
+from jobs.annotation.run_report import RunReport
+from jobs.errors import MENDABLE, exit_codes
 from jobs.log import LogFormat, start_logging
+from jobs.notebook import annotate
 from jobs.option_values import UsageError
 from jobs.options import annotation_settings
 from model.errors import TrainingError
@@ -280,6 +283,33 @@ def test_tables_do_not_go_among_the_photographs_nor_work_to_nonsense(tmp_path: P
     with pytest.raises(UsageError, match="cluster: expected an address such as"):
         annotation_settings(tmp_path, cluster="nonsense")
     assert annotation_settings(tmp_path, cluster="tcp://head:8786").cluster == "tcp://head:8786"
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "loop", "loop/within"])
+def test_names_that_nothing_can_have_are_told(
+    name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is too long, or a link that leads to itself, is what a person can mend, wherever it stands."""
+    monkeypatch.chdir(tmp_path)
+    Path("back").symlink_to("loop")
+    Path("loop").symlink_to("back")
+    annotate_here(photos, Path("out"))
+    for roots, options in (
+        ([name], {}),
+        ([photos, name], {}),
+        ([photos], {"output": name}),
+        ([photos], {"draw": name}),
+        ([photos], {"crops": name}),
+        ([photos], {"model": name}),
+        ([photos], {"detector": "yunet", "detector_model": name}),
+    ):
+        for dry_run in (True, False) if "output" in options else (False,):
+            with pytest.raises(MENDABLE, match=name):
+                settings = annotation_settings(roots, **{"output": "out", **options})
+                with annotation_job(settings, RunReport(), dry_run) as job:
+                    job.preview() if dry_run else job.run()
+    with pytest.raises(RootError, match="No such root"):
+        annotate(photos, name)
 
 
 def test_json_logs_have_errors_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from batch.names import number_of
 from batch.outcome import ImageFile, Outcome, Result, Setback, Status
 from batch.plan import Plan
 from batch.roots import open_root
-from batch.tables.files import write_durably
+from batch.tables.files import write_durably, writing
 from batch.tables.lock import hold
 from batch.tables.publish import finish_publishing
 from batch.tables.schema import SCHEMA_VERSION
@@ -223,7 +223,9 @@ def annotation_job(settings: AnnotationSettings, report: RunReport, dry_run: boo
     Raises RootError, OutputError, OutputHeld, ModelError, DeviceError, DetectorError or ClusterError, here and during
     the run, for what a person can mend.
     """
-    with nullcontext() if dry_run and not settings.output.exists() else hold(settings.output):
+    with writing(settings.output):
+        nothing_there = dry_run and not settings.output.exists()
+    with nullcontext() if nothing_there else hold(settings.output):
         with asking(", ".join(map(str, (*settings.roots[:NAMED], settings.output)))):
             finish_publishing(settings.output)
             settings = with_photographs(settings)

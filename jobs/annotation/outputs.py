@@ -44,7 +44,7 @@ def check_nested(roots: Iterable[Path | str], known: Iterable[str], output: Path
     known = {*known}
     places = Places(map(open_root, known))
     for root in map(open_root, roots):
-        if isinstance(root, Folder) and not root.path.exists():
+        if isinstance(root, Folder) and not os.path.exists(root.path):  # noqa: PTH110 - Path raises
             continue  # which is told by itself
         if same := places.same_as(root):
             other, relation, way_out = same[0], f"{root.name} is the same", "name it as before"
