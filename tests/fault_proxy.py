@@ -10,10 +10,11 @@ from contextlib import contextmanager, suppress
 
 PIECE = 1024
 BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+LOGIN = b"<html><body>Who are you?</body></html>"
 
 Fault = str | int | tuple[str, int] | None
 """Of a request: "refuse", "hang", an HTTP status, ("reset", bytes of the answer), ("slow", bytes a second), ("instead",
-bytes of another answer, as of a network that wants a login first), or none."""
+blank bytes of another answer), "login" (the page of a network that wants one first), or none."""
 
 
 class FaultProxy:
@@ -78,6 +79,9 @@ class FaultProxy:
             elif isinstance(fault, int):
                 status = f"HTTP/1.1 {fault} Broken\r\nContent-Length: {len(BUSY)}\r\nConnection: close\r\n\r\n"
                 client.sendall(status.encode() + (b"" if line.startswith("HEAD") else BUSY))
+            elif fault == "login":
+                status = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
+                client.sendall(status + (b"" if line.startswith("HEAD") else LOGIN))
             elif isinstance(fault, tuple) and fault[0] == "instead":
                 status = f"HTTP/1.1 200 OK\r\nContent-Length: {fault[1]}\r\nConnection: close\r\n\r\n"
                 client.sendall(status.encode() + (b"" if line.startswith("HEAD") else b" " * fault[1]))

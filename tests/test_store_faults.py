@@ -103,7 +103,7 @@ def test_a_store_that_is_busy_refuses_some_and_loses_none(
     assert_same_rows(tmp_path / "folder", tmp_path / "store")
 
 
-@pytest.mark.parametrize(("method", "fault"), [("GET", ("instead", 900)), ("HEAD", ("instead", 0))])
+@pytest.mark.parametrize(("method", "fault"), [("GET", ("instead", 900)), ("HEAD", ("instead", 0)), ("HEAD", "login")])
 def test_another_answer_than_the_object_is_no_verdict_on_it(
     method: str, fault: Any, album: Path, proxy: FaultProxy, tmp_path: Path
 ) -> None:
@@ -145,6 +145,24 @@ def test_a_listing_that_fails_is_asked_for_again(
     before = (tmp_path / "out" / "images.parquet").read_bytes()
     with pytest.raises(OutageError, match=r"does not answer.*--store-timeout 1"):
         annotate_here(URL, tmp_path / "out", prune=True, **patient(1))
+    assert (tmp_path / "out" / "images.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("fault", [("instead", 0), ("instead", 900), "login"])
+def test_another_answer_than_a_page_of_the_listing_deletes_nothing(
+    fault: Any, album: Path, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for again; without it the listing is not whole, and no end of it either."""
+    annotate_here(URL, tmp_path / "out", **patient(60))
+    before = (tmp_path / "out" / "images.parquet").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
+        proxy.break_for(2, fault, "continuation-token")
+        assert annotate_here(URL, tmp_path / "out", **patient(60)).images == 0
+        proxy.break_all(fault, "continuation-token")
+        with pytest.raises(OutageError, match=r"does not answer.*--store-timeout 1"):
+            annotate_here(URL, tmp_path / "out", prune=True, **patient(1))
+    assert sum("continuation-token" in line for line in proxy.asked) > 3
     assert (tmp_path / "out" / "images.parquet").read_bytes() == before
 
 

@@ -6,10 +6,17 @@ of silence, each in another way. Google's alone cannot be told: it tries for hal
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from batch.faults import TransientError
 
 CONNECT, QUIET = 10.0, 20.0
 """Seconds that a connection may take, and that it may be silent."""
+
+_TOLD = {"ListObjectsV2": "IsTruncated", "HeadObject": "ContentLength"}
+"""What each answer of S3 tells: one without it is somebody else's, as of a network that wants a login first. s3fs takes
+such a page of a listing for the last one."""
 
 
 def store_client(scheme: str) -> Any:
@@ -18,6 +25,8 @@ def store_client(scheme: str) -> Any:
 
     client = fsspec.filesystem(scheme, use_listings_cache=False, **_OPTIONS[scheme]())
     client.retries = 1  # s3fs has no other way to be told
+    if scheme == "s3":
+        client.set_session = partial(_checked_session, client)
     return client
 
 
@@ -26,6 +35,20 @@ def ask(client: Any, method: str, *arguments: Any, seconds: float, **options: An
     from fsspec.asyn import sync
 
     return sync(client.loop, getattr(client, f"_{method}"), *arguments, timeout=seconds, **options)
+
+
+async def _checked_session(client: Any, *arguments: Any, **options: Any) -> Any:
+    """What s3fs asks through, with answers that are looked at."""
+    session = await type(client).set_session(client, *arguments, **options)
+    session.meta.events.register("after-call.s3", _check_answer, unique_id="told")
+    return session
+
+
+def _check_answer(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+    """Raise TransientError for a success that does not tell what it has to."""
+    told = _TOLD.get(model.name)
+    if told and http_response.status_code < 300 and told not in parsed:
+        raise TransientError(f"what came is no answer of a store, as there is no {told} in it")
 
 
 def _s3() -> dict[str, Any]:
