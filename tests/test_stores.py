@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import WORKER, Run, annotate_chunk, annotate_here, assert_same_rows, astronaut, environment, tables
+from conftest import WORKER, Run, annotate_chunk, annotate_here, assert_same_rows, astronaut, environment, noise, tables
 from moto.moto_server.utilities import RegexConverter
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
@@ -151,6 +151,20 @@ def test_objects_that_cannot_be_read_are_rows(client: Any, monkeypatch: pytest.M
     empty(client)
     with pytest.raises(RootError, match=f"No such root: {URL}"):
         annotate_chunk(chunk, WORKER)
+
+
+def test_an_object_that_has_changed_after_the_listing(client: Any) -> None:
+    """It has its row, which the next run does again; what has another size and no later time is not the object."""
+    image = io.BytesIO()
+    noise(1).save(image, "BMP")
+    put(client, "album/image.bmp", content=image.getvalue())
+    put(client, "album/damaged.bmp")
+    now = list(open_root(URL).images(WalkSettings()))
+    before = [found._replace(size_bytes=1, modified_ns=found.modified_ns - 10**10) for found in now]
+    damaged, blank = annotate_chunk(before, WORKER)
+    assert (damaged.status, blank.status) == (Status.UNREADABLE, Status.NO_FACE)
+    others = [found._replace(size_bytes=1) for found in now]
+    assert all(isinstance(one, Setback) for one in annotate_chunk(others, replace(WORKER, store_timeout=0)))
 
 
 def test_credentials_that_expire_end_the_run(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,26 +75,26 @@ class Store(InOnePiece):
         """
         try:
             with _translated():
-                content = self._read(path)
+                return self._read(path, version)
         except (FileNotFoundError, PermissionError, ImageError, RootError, TransientError):
             raise
         except Exception as error:  # each store's client has errors of its own
             if may_heal(error):
                 raise TransientError(f"the store does not give it: {_reason(error)}") from error
             raise ImageError(Status.UNREADABLE, f"the store does not give it: {_reason(error)}") from error
-        if not content and version and version[0]:
-            raise TransientError(f"the store gives nothing of the {version[0]} bytes that it has listed")
-        return content
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str, version: Version | None) -> bytes:
         key = f"{self._location}/{from_text(path)}"
         try:
-            size = self._ask("info", key)["size"] or 0
+            facts = self._ask("info", key)
         except FileNotFoundError:
             if path != self._own_name:
                 raise
             key = self._location  # a root of one photograph
-            size = self._ask("info", key)["size"] or 0
+            facts = self._ask("info", key)
+        size = facts["size"] or 0
+        if version and size != version[0] and not _has_changed_since(version, facts):
+            raise TransientError(f"the store tells of {size} bytes that have not changed, and has listed {version[0]}")
         check_size(size)
         seconds = _ANSWER + size / _SLOWEST
         content = bytes(self._ask("cat_file", key, seconds, start=0, end=size)) if size else b""
@@ -158,9 +158,7 @@ class Store(InOnePiece):
 
     def _found(self, path: str, facts: dict[str, Any]) -> ImageFile:
         """An object's size, and the second of its last change with its ETag's checksum in place of nanoseconds."""
-        changed = next((facts[name] for name in _TIMES if isinstance(facts.get(name), datetime)), None)
-        tag = next((str(facts[name]) for name in _TAGS if facts.get(name)), "")
-        seconds = int(changed.timestamp()) if changed else 0
+        seconds, tag = _last_change(facts)
         return ImageFile(
             Key(self.name, to_text(path)), int(facts["size"] or 0), seconds * 10**9 + crc32(tag.encode()) % 10**9
         )
@@ -204,6 +202,19 @@ def _translated() -> Iterator[None]:
         if answer in (401, 403) or str(error).startswith("Forbidden"):  # gcsfs has no status for that one
             raise PermissionError(_reason(error)) from error
         raise
+
+
+def _last_change(facts: dict[str, Any]) -> tuple[int, str]:
+    """The second of an object's last change and its ETag, as far as they are told."""
+    changed = next((facts[name] for name in _TIMES if isinstance(facts.get(name), datetime)), None)
+    tag = next((str(facts[name]) for name in _TAGS if facts.get(name)), "")
+    return int(changed.timestamp()) if changed else 0, tag
+
+
+def _has_changed_since(version: Version, facts: dict[str, Any]) -> bool:
+    """Whether the facts are whole and later than those listed: another's answer has no ETag, or an old page's time."""
+    seconds, tag = _last_change(facts)
+    return bool(tag) and seconds > version[1] // 10**9
 
 
 def _reason(error: Exception) -> str:
