@@ -27,6 +27,7 @@ def store_client(scheme: str) -> Any:
     client.retries = 1  # s3fs has no other way to be told
     if scheme == "s3":
         client.set_session = partial(_checked_session, client)
+        client.split_path = lambda path: (*client._find_bucket_key(path), None)  # "?versionId=" is a part of the key
     return client
 
 
