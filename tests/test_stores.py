@@ -256,6 +256,14 @@ def test_crops_copies_and_report_of_a_store(client: Any, photos: Path, tmp_path:
     assert (page.count("<img src"), page.count("not there any more")) == (1, len(faces) - 1)
 
 
+def test_an_archive_in_a_store_is_told(client: Any, tmp_path: Path) -> None:
+    """It is not read there, and its name is not misspelt."""
+    put(client, "album/all.ZIP")
+    for name in ("album/all.ZIP", "gone.tar.xz"):
+        with pytest.raises(RootError, match=f"{name}.*Archives in stores are not read: download it, or"):
+            annotate_here(f"s3://{BUCKET}/{name}", tmp_path / "out")
+
+
 def test_urls_that_overlap(command: Run, tmp_path: Path) -> None:
     """A prefix within another is wrong usage, as its images would come twice; a URL is in no folder's way."""
     done = command(f"{URL}/deep", URL, "-o", tmp_path / "out")

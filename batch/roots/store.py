@@ -13,6 +13,7 @@ from batch.faults import TransientError, http_answer, may_heal
 from batch.images.formats import has_image_suffix
 from batch.names import from_text, to_text
 from batch.outcome import ImageError, ImageFile, Key, Status
+from batch.roots.archive import PACKED
 from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member, Version, check_size, is_hidden
 from batch.roots.store_client import SCHEMES, ask, store_client
 from batch.roots.walk import WalkSettings
@@ -32,13 +33,19 @@ class Store(InOnePiece):
     Images are known by their suffix alone: looking into each other object would be a request.
     """
 
-    hint = "Are its bucket and prefix right?"
     can_be_empty = False
     is_remote = True
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._scheme, _, self._location = from_text(name).partition("://")
+
+    @property
+    def hint(self) -> str:
+        """What a person may look after if images are missing."""
+        if self._location.lower().endswith(PACKED):
+            return "Archives in stores are not read: download it, or unpack it there."
+        return "Are its bucket and prefix right?"
 
     @property
     def place(self) -> Path:
