@@ -7,9 +7,11 @@ import subprocess
 import tarfile
 import threading
 import time
+import zipfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,7 +22,9 @@ from batch.faults import may_heal
 from batch.images import decode
 from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Setback, Status
 from batch.plan import Plan
+from batch.roots.tar_members import TarMembers
 from batch.roots.walk import Walk, WalkSettings
+from batch.roots.zip_members import ZipMembers
 from batch.settings import WorkerSettings
 from batch.waiting_for_disks import answered, ask, open_questions
 from batch.workers import patience
@@ -204,6 +208,44 @@ def test_rescan_keeps_the_good_row_of_what_cannot_be_read(
     with pytest.raises(UnreadError):
         annotate_here(photos, tmp_path / "out", rescan=True)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "faces.parquet"), before)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("often", [1, 99])
+def test_an_archive_that_is_rewritten_in_place_while_it_is_read(
+    often: int, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that may have been read out of two archives at once is no row; it is tried again."""
+    for name in ("0.png", "a.png", "b.png"):
+        noise(1, 50 + ord(name[0])).save(tmp_path / name)
+    archive, either, times = tmp_path / f"photos.{kind}", [], 0
+    opened, pack, add = {
+        "zip": (ZipMembers, zipfile.ZipFile, zipfile.ZipFile.write),
+        "tar": (TarMembers, tarfile.open, tarfile.TarFile.add),
+    }[kind]
+    for names in (("a.png", "b.png"), ("0.png", "a.png", "b.png")):
+        with pack(archive, "w") as packed:
+            for name in names:
+                add(packed, tmp_path / name, name)
+        either.append(archive.read_bytes())
+    known = opened.read
+
+    def rewriting(*arguments: Any) -> bytes:
+        nonlocal times
+        if times < often:
+            archive.write_bytes(either[times % 2])
+            times += 1
+            os.utime(archive, (times, times))
+        return known(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opened, "read", rewriting)
+        with pytest.raises(UnreadError, match="has changed while it was read") if often > 1 else nullcontext():
+            annotate_here(archive, tmp_path / "out", walk=WalkSettings(exclude=("0.png",)))
+    assert len(tables(tmp_path / "out")[0]) == (0 if often > 1 else 2)
+    annotate_here(archive, tmp_path / "out")
+    assert {*tables(tmp_path / "out")[0]["status"]} == {"no_face"}
 
 
 @pytest.mark.usefixtures("impatient")

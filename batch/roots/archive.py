@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from batch.errors import RootError
+from batch.faults import TransientError
 from batch.images.formats import has_image_suffix, starts_like_image
 from batch.names import from_text
 from batch.outcome import ImageFile, Key
@@ -97,8 +98,20 @@ class Archive(InOnePiece):
         return Member(self, path, version)
 
     def read(self, path: str, version: Version | None) -> bytes:
-        """The bytes of a member; raises FileNotFoundError, ImageError, or whatever a damaged one leads to."""
-        return self._members().read(path, version)
+        """The bytes of a member; raises FileNotFoundError, ImageError, or whatever a damaged one leads to.
+
+        And TransientError if the archive has changed meanwhile, which may have mixed it with another.
+        """
+        before, failure = self._version(), None
+        try:
+            content = self._members(before).read(path, version)
+        except Exception as error:
+            content, failure = b"", error
+        if self._version() != before:
+            raise TransientError(f"{self.path} has changed while it was read") from failure
+        if failure:
+            raise failure
+        return content
 
     def may_open(self, _path: str) -> bool:
         """No member is refused for a while only."""
@@ -112,8 +125,8 @@ class Archive(InOnePiece):
         """Whether there is a file of that size."""
         return self.landmark() == landmark
 
-    def _members(self) -> Members:
-        version = self._version()
+    def _members(self, version: tuple[int, ...] | None = None) -> Members:
+        version = version or self._version()
         try:
             with _opening, asking(self.path):
                 return _opened(self.path, version)
