@@ -184,6 +184,21 @@ def test_links_folders_and_devices_are_no_images(tmp_path: Path) -> None:
     assert paths(tmp_path / "a.zip") == ["file.jpg"]
 
 
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+def test_a_second_name_of_a_hidden_file_is_an_image(kind: str, tmp_path: Path) -> None:
+    """As in the folder that was packed: a tar has the file itself under the name that it meets first."""
+    folder = tmp_path / "folder"
+    for name in (".orig/x.jpg", "y.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(jpeg())
+    os.link(folder / ".orig" / "x.jpg", folder / "x.jpg")
+    archive = tmp_path / f"a.{kind}"
+    with tarfile.open(archive, f"w:{kind[4:]}") as packed:
+        packed.add(folder, ".")
+    assert paths(archive) == [found.key.path for found in open_root(folder).images(WalkSettings())]
+    assert [members(archive).read(path) for path in paths(archive)] == [jpeg()] * 2
+
+
 def test_corrupt_and_encrypted_members_are_rows(tmp_path: Path) -> None:
     """One damaged member costs itself, with a reason; so do an encrypted one and one in a format that is not read."""
     names = ("corrupt.jpg", "encrypted.jpg", "squeezed.jpg", "strange.jpg", "whole.jpg")

@@ -37,14 +37,15 @@ class Members(Protocol):
         """
 
 
-def member_path(name: str) -> str | None:
-    """The path of a member below its archive; None if it is hidden, or leads out of the archive by ``..``.
+def plain(name: str) -> str:
+    """The name of a member as unpacking makes it: ``/a/b`` and ``./a/b`` are ``a/b``."""
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
 
-    ``/a/b`` and ``./a/b`` are ``a/b``, as unpacking makes of them.
-    """
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    path = "/".join(parts)
-    return None if not parts or "\0" in path or is_hidden(path) else to_text(path)
+
+def member_path(name: str) -> str | None:
+    """The path of a member below its archive; None if it is hidden, or leads out of the archive by ``..``."""
+    path = plain(name)
+    return None if not path or "\0" in path or is_hidden(path) else to_text(path)
 
 
 def int64(number: float) -> int:

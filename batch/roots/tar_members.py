@@ -8,7 +8,7 @@ from typing import Protocol
 
 from batch.images.formats import has_image_suffix
 from batch.roots.gzip_file import GzipFile
-from batch.roots.members import int64, member_path, whole
+from batch.roots.members import int64, member_path, plain, whole
 from batch.roots.root import Version, check_size
 from batch.waiting_for_disks import ask, asking
 
@@ -41,6 +41,7 @@ class TarMembers:
         self._lock = threading.Lock()
         self._stream = _Pieces(file.open("rb") if file.suffix.lower() == ".tar" else GzipFile(file))
         self._tar = tarfile.TarFile(fileobj=self._stream, encoding="utf-8")  # type: ignore[arg-type]
+        self._files: dict[str, tarfile.TarInfo] = {}
         self._entries: dict[str, tarfile.TarInfo] = {}
         self._starts: dict[str, bytes] = {}
         reached = -1
@@ -54,10 +55,13 @@ class TarMembers:
         self._check_end()
 
     def _add(self, member: tarfile.TarInfo) -> None:
-        """Take in a file, or another name of one; no symbolic link, folder or device."""
+        """Take in a file, or another name of one, be that hidden; no symbolic link, folder or device."""
         path = member_path(member.name)
-        target = self._entries.get(member_path(member.linkname) or "") if member.islnk() else member
-        if path is None or target is None or not target.isreg():
+        target = self._files.get(plain(member.linkname)) if member.islnk() else member
+        if target is None or not target.isreg():
+            return
+        self._files[plain(member.name)] = target
+        if path is None:
             return
         self._entries[path] = target
         if not has_image_suffix(path):
