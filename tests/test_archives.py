@@ -306,6 +306,16 @@ def test_what_is_no_archive(tmp_path: Path, photos: Path, command: Run) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_pipe_or_a_device_is_no_archive(kind: str, tmp_path: Path, command: Run) -> None:
+    """Whatever it is called it is exit code 5 at once: a pipe is not waited for, and a device not read."""
+    os.mkfifo(tmp_path / f"pipe.{kind}")
+    (tmp_path / f"device.{kind}").symlink_to(os.devnull)
+    for name in ("pipe", "device"):
+        done = command(tmp_path / f"{name}.{kind}", "-o", tmp_path / "out", "--store-timeout", "10")
+        assert (done.returncode, f"{name}.{kind}: it is a pipe or a device" in done.stderr) == (5, True), done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_emptied_archive_deletes_nothing(kind: str, tmp_path: Path) -> None:
     """Empty, or without images where there were some, stops the run, unless --prune."""
     (tmp_path / "empty").mkdir()

@@ -1,5 +1,6 @@
 """A .zip or .tar file as a root: nothing of it is ever unpacked to a disk."""
 
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -150,6 +151,8 @@ class Archive(InOnePiece):
             raise no_such_root(self.path, is_file=True) from None
         except OSError as error:
             raise RootError(f"Cannot read the root {self.path}: {error.strerror}.") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise RootError(f"Cannot read the archive {self.path}: it is a pipe or a device, and no regular file.")
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -111,7 +111,7 @@ def _ends_as_a_part(file: Path) -> bool:
     """Whether the record at the end of a zip says that it is not the first file."""
     with file.open("rb") as opened:
         opened.seek(max(0, opened.seek(0, 2) - _LONGEST_END))
-        _, found, end = opened.read().rpartition(_END)
+        _, found, end = opened.read(_LONGEST_END).rpartition(_END)
     numbers = struct.unpack("<HH", end[:4]) if found and len(end) >= 4 else ()
     return any(number not in (0, _IN_ZIP64) for number in numbers)
 
