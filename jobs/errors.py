@@ -1,12 +1,9 @@
 """Which error ends a command with which exit code."""
 
 import errno
-import signal
-import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import typer
 
@@ -23,6 +20,7 @@ from batch.errors import (
 from batch.faults import NO_THREAD, is_refusal
 from jobs.log import say_end
 from jobs.program import CANNOT_GO_ON
+from jobs.signals import Terminated, forget_signals, heed_signals
 from model.errors import DataError, DeviceError, ModelError, TrainingError
 
 FAILED_IMAGES, HELD, INTERRUPTED = 3, 4, 130
@@ -49,37 +47,6 @@ _EXIT_CODES: dict[type[Exception], int] = {
 
 MENDABLE = tuple(_EXIT_CODES)
 """What a person can mend, who is given a message and no traceback."""
-_ENDS = {
-    name: said
-    for name, said in (("SIGTERM", "terminated"), ("SIGHUP", "hung up"), ("SIGQUIT", "quit"))
-    if hasattr(signal, name)  # Windows has one of them
-}
-
-
-class Terminated(BaseException):
-    """SIGTERM has come, or another signal that ends a run."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.said, self.exit_code = _ENDS[name], 128 + signal.Signals[name]
-
-
-_IMPATIENCE = 10.0
-"""Seconds for which further signals are not heeded: they would cut off what is kept of the work."""
-
-
-def _heeder() -> Callable[[int, FrameType | None], None]:
-    """What raises Terminated, or KeyboardInterrupt, for a signal, and not again at once."""
-    before = -_IMPATIENCE
-
-    def heed(number: int, _frame: FrameType | None) -> None:
-        nonlocal before
-        now = time.monotonic()
-        if now - before >= _IMPATIENCE:
-            before = now
-            raise KeyboardInterrupt if number == signal.SIGINT else Terminated(signal.Signals(number).name)
-
-    return heed
 
 
 @contextmanager
@@ -88,10 +55,7 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
 
     ``kept`` tells a person who stopped the command what became of the work.
     """
-    heed = _heeder()
-    for name in ("SIGINT", *_ENDS):
-        if signal.getsignal(signal.Signals[name]) is not signal.SIG_IGN:  # as nohup asks for
-            signal.signal(signal.Signals[name], heed)
+    heed_signals()
     try:
         yield
     except MENDABLE as error:
@@ -109,6 +73,8 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
             raise
         say_end(f"error: {_refusal(error)} What was done is kept.", CANNOT_GO_ON)
         raise typer.Exit(CANNOT_GO_ON) from error
+    finally:
+        forget_signals()
 
 
 def _is_refusal(error: OSError | MemoryError | RuntimeError) -> bool:

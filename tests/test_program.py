@@ -14,6 +14,7 @@ import typer
 from conftest import OFTEN, annotate_command, annotate_here, astronaut, environment, noise, tables
 
 from batch.errors import ClusterError, OutageError, RootError, WorkersError
+from jobs.annotation.run_report import RunReport
 from jobs.errors import exit_codes
 
 
@@ -226,6 +227,29 @@ assert isinstance(result, Setback) and "no more threads" in result.reason, resul
         line, capture_output=True, text=True, check=False, cwd=Path(__file__).parent, env=environment(), timeout=120
     )
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_comes_where_nothing_can_be_raised_is_heeded(
+    number: int, code: int, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a finalizer Python drops the exception; the run ends all the same with its next image."""
+
+    class Deaf:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    first = [Deaf()]
+    monkeypatch.setattr(RunReport, "show", lambda *_: first.clear())
+    old = {name: signal.getsignal(name) for name in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(typer.Exit) as ended, exit_codes():
+            annotate_here(photographs, tmp_path / "out")
+    finally:
+        for name, heeded in old.items():
+            signal.signal(name, heeded)
+    assert ended.value.exit_code == code
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from jobs.annotation.said import say_none_found, say_nothing_new, say_what_goes,
 from jobs.annotation.settings import AnnotationSettings
 from jobs.annotation.tables import OutputTables, has_csv
 from jobs.annotation.workers import Workers
+from jobs.signals import end_if_signalled
 from model.bundle import FACE_MODEL, ModelCard, read_card
 from model.labels import NEUTRAL
 
@@ -92,6 +93,7 @@ class AnnotationJob:
         self._added = 0
         try:
             for outcome in self._annotated(patience):
+                end_if_signalled()
                 if self.plan.is_as_before(outcome):
                     continue
                 self.tables.checkpoints.add(outcome)

@@ -15,6 +15,7 @@ from batch.roots import open_root
 from batch.roots.walk import WalkSettings
 from batch.tables.snapshot import read_snapshot
 from jobs.annotation.run_report import LOG_EVERY_SECONDS
+from jobs.signals import end_if_signalled
 
 log = logging.getLogger("annotate.job")
 
@@ -46,6 +47,7 @@ def write_missing_pictures(
     asked = (one for one in known if one.key.root in walks and walks[one.key.root].wants(one.key.path))
     said = time.monotonic()
     for done, _ in enumerate(write_pictures(pictures, asked, jobs), 1):
+        end_if_signalled()
         how_far = f"{number_of(done, 'image')} drawn or cut out"
         show(how_far)
         if time.monotonic() - said >= LOG_EVERY_SECONDS:
