@@ -68,6 +68,17 @@ def test_tables_on_a_disk_that_is_not_mounted_are_no_fresh_start(root: Path, out
     assert all((output / name).is_symlink() for name in ("images.parquet", "faces.parquet"))
 
 
+@pytest.mark.parametrize("left", [(), ("00000007.faces.parquet",), ("00000007.images.parquet.unfinished",)])
+def test_what_a_kill_has_left_of_published_checkpoints_goes(left: tuple[str, ...], root: Path, output: Path) -> None:
+    """Also with a run that finds nothing new: an empty folder, half a pair, an unfinished file."""
+    (output / "checkpoints").mkdir()
+    for name in left:
+        (output / "checkpoints" / name).write_bytes(b"")
+    annotate_here(root, output)
+    assert not (output / "checkpoints").exists()
+    assert len(tables(output)[0]) == 2
+
+
 def test_what_somebody_keeps_there_is_left_alone(root: Path, output: Path) -> None:
     """Whatever its name ends in."""
     (output / ".mine.new").write_text("mine")

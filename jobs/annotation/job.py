@@ -169,6 +169,7 @@ class AnnotationJob:
         settings = self.settings
         csv = settings.csv or has_csv(settings.output)
         if not self.tables.have_news(self.plan) and csv == has_csv(settings.output):
+            self.tables.checkpoints.clear([])  # what a kill has left of those that were published
             say_nothing_new(self.plan, self.report.fields())
             return None
         dropped = self._dropped_roots()
