@@ -47,6 +47,11 @@ class ImageFile(NamedTuple):
     size_bytes: int
     modified_ns: int
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Which one it is where its name may not tell."""
+        return self.size_bytes, self.modified_ns
+
 
 class Box(NamedTuple):
     """A bounding box, in pixels."""

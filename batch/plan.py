@@ -166,7 +166,7 @@ class Plan:
     def _is_due(self, found: ImageFile, image: KnownImage | None) -> bool:
         has_row = image is not None and not image.stale
         again = self.rescan or (self.retry_failed and image is not None and image.failed)
-        if image and has_row and not again and image[2:4] == found[1:] and not self._is_open_now(found.key, image):
+        if image and has_row and not again and image[2:4] == found.version and not self._is_open_now(found.key, image):
             return False
         if self.limit is not None and self.new + self.changed >= self.limit:
             self.left_over += 1

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ def photographs(tmp_path: Path) -> Path:
     for number in range(2):
         noise(number).save(root / f"{number}.png")
     return root
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """Have signals handled afterwards as they were."""
+    old = {name: signal.getsignal(name) for name in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)}
+    yield
+    for name, heeded in old.items():
+        signal.signal(name, heeded)
 
 
 def shared_memory() -> set[str]:
@@ -229,6 +239,7 @@ assert isinstance(result, Setback) and "no more threads" in result.reason, resul
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.usefixtures("as_before")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_that_comes_where_nothing_can_be_raised_is_heeded(
@@ -242,33 +253,24 @@ def test_a_signal_that_comes_where_nothing_can_be_raised_is_heeded(
 
     first = [Deaf()]
     monkeypatch.setattr(RunReport, "show", lambda *_: first.clear())
-    old = {name: signal.getsignal(name) for name in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)}
-    try:
-        with pytest.raises(typer.Exit) as ended, exit_codes():
-            annotate_here(photographs, tmp_path / "out")
-    finally:
-        for name, heeded in old.items():
-            signal.signal(name, heeded)
+    with pytest.raises(typer.Exit) as ended, exit_codes():
+        annotate_here(photographs, tmp_path / "out")
     assert ended.value.exit_code == code
 
 
+@pytest.mark.usefixtures("as_before")
 @pytest.mark.parametrize(
     ("number", "code", "said"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
 def test_signals_in_a_row_are_one(number: int, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What is kept of the work is kept although a person, or a shutdown, sends the signal again."""
-    names = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
-    kept, old = [], {name: signal.getsignal(name) for name in names}
-    try:
-        with pytest.raises(typer.Exit) as ended, exit_codes():
-            try:
+    kept = []
+    with pytest.raises(typer.Exit) as ended, exit_codes():
+        try:
+            signal.raise_signal(number)
+        finally:
+            for _ in range(3):
                 signal.raise_signal(number)
-            finally:
-                for _ in range(3):
-                    signal.raise_signal(number)
-                kept.append("all")
-    finally:
-        for name, heeded in old.items():
-            signal.signal(name, heeded)
+            kept.append("all")
     assert (kept, ended.value.exit_code) == (["all"], code)
     assert f"{said}: what was done is kept" in capsys.readouterr().err

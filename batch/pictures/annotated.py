@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 import pandas as pd
 
@@ -31,19 +31,14 @@ class AnnotatedFace:
     confidence: float
 
 
-class AnnotatedImage(NamedTuple):
-    """An image that could be read, with its faces, the largest first; begins as an ImageFile does, for the workers."""
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image that could be read, with its faces, the largest first; the workers know it by its key and version."""
 
     key: Key
-    size_bytes: int
-    modified_ns: int
+    version: Version
     annotated_at: datetime
     faces: tuple[AnnotatedFace, ...]
-
-    @property
-    def version(self) -> Version:
-        """Which one it is where its name may not tell."""
-        return self.size_bytes, self.modified_ns
 
 
 class Pictures(Protocol):
@@ -95,7 +90,7 @@ def annotated_images(output: Path, labels: tuple[str, ...]) -> Iterator[Annotate
     for root, path, size_bytes, modified_ns, annotated_at in zip(*columns, strict=True):
         rows = by_image.get(Key(root, path))
         found = () if rows is None else tuple(_faces(rows, number_of))
-        yield AnnotatedImage(Key(root, path), size_bytes, modified_ns, annotated_at, found)
+        yield AnnotatedImage(Key(root, path), (size_bytes, modified_ns), annotated_at, found)
 
 
 def _faces(rows: pd.DataFrame, number_of: dict[str, int]) -> Iterator[AnnotatedFace]:

@@ -46,7 +46,7 @@ def fetched(found: ImageFile, patience: float) -> Generator[Waiting, None, Image
     the store answers and does not give this image, that is what opening it raises.
     """
     root = open_root(found.key.root)
-    source = root.source(found.key.path, found[1:])
+    source = root.source(found.key.path, found.version)
     if not root.is_remote:
         return source
     while True:

@@ -22,7 +22,7 @@ def disk_hangs(found: ImageFile) -> bool:
     What a disk says of it, an error too, is no hang. A store has a clock of its own.
     """
     root = open_root(found.key.root)
-    file = root.path if isinstance(root, Archive) else image_source(found.key, found[1:3])
+    file = root.path if isinstance(root, Archive) else image_source(found.key, found.version)
     if not isinstance(file, Path):
         return False
     beat, done = [time.monotonic()], threading.Event()

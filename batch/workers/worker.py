@@ -82,7 +82,7 @@ def annotate_image(found: ImageFile, settings: WorkerSettings, source: ImageSour
     """
     started = time.perf_counter()
     try:
-        source = source or image_source(found.key, found[1:])
+        source = source or image_source(found.key, found.version)
         photograph = read_photograph(source, settings.max_pixels, settings.decode_long_side)
         decoded = time.perf_counter()
         with _blamed_on(photograph):

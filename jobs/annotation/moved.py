@@ -53,7 +53,7 @@ def say_perhaps_moved(
         seen = {}
         for root in new:
             for found in islice(root.images(walk.of_root(root.name)), _LOOKED_AT):
-                seen[found.key.path, *found[1:]] = root.name
+                seen[found.key.path, *found.version] = root.name
         pairs = Counter((image.root, seen[image[1:4]]) for image in known if image[1:4] in seen)
         for (old, now), count in pairs.most_common(1):
             if 2 * count > min(len(seen), _LOOKED_AT):
