@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from conftest import WORKER, Run, annotate_chunk, annotate_here, assert_same_rows, astronaut, noise, tables
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batch.errors import RootError
-from batch.outcome import ImageFile, Key, Status
+from batch.outcome import Key, Outcome, Setback, Status
 from batch.plan import Plan
 from batch.roots import image_source, open_root, picture_place
 from batch.roots.members import Members, member_path
@@ -29,7 +30,8 @@ from batch.roots.tar_members import TarMembers
 from batch.roots.walk import WalkSettings
 from batch.roots.zip_members import open_zip
 from batch.spellings import renamed_paths
-from batch.tables.snapshot import KnownImage
+from batch.tables.schema import image_rows
+from batch.tables.snapshot import KnownImage, known_images
 from jobs.annotations import open_annotations
 
 KINDS = ("zip", "tar", "tar.gz")
@@ -287,6 +289,19 @@ def test_a_damaged_header_is_not_the_end_of_a_tar(tmp_path: Path) -> None:
         paths(tmp_path / "a.tar")
 
 
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+def test_joined_archives_are_told(kind: str, photos: Path, tmp_path: Path) -> None:
+    """Of two that cat has joined tar shows the first; who names such a file is told. Other bytes behind do no harm."""
+    archive = pack(photos, tmp_path / f"a.{kind}")
+    whole = archive.read_bytes()
+    archive.write_bytes(2 * whole)
+    with pytest.raises(RootError, match=r"another archive is joined to it at byte \d+\. Unpack them"):
+        open_root(archive).prepare()
+    for behind in (b"\n", b"garbage" * 1000):
+        archive.write_bytes(whole + behind)
+        assert len(list(open_root(archive).images(WalkSettings()))) > 3
+
+
 def test_what_is_no_archive(tmp_path: Path, photos: Path, command: Run) -> None:
     """Missing, foreign and otherwise compressed files end the run with exit code 5 and the fix."""
     (tmp_path / "foreign.zip").write_bytes(jpeg())
@@ -336,18 +351,45 @@ def test_an_emptied_archive_deletes_nothing(kind: str, tmp_path: Path) -> None:
         plan()
 
 
-def test_an_archive_that_vanishes_or_is_replaced_under_the_run(photos: Path, tmp_path: Path) -> None:
-    """Gone, it ends the run; replaced, what is no longer in it is unreadable; the file kept open misleads nobody."""
-    archive = pack(photos, tmp_path / "photos.tar")
-    chunk = [ImageFile(Key(str(archive), name), 1, 1) for name in ("astronaut.jpg", "deep/mirrored.png")]
-    assert [one.status for one in annotate_chunk(chunk, WORKER)] == [Status.OK, Status.OK]
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_that_vanishes_or_is_replaced_under_the_run(kind: str, photos: Path, tmp_path: Path) -> None:
+    """Gone, it ends the run; of another one in its place no member is a row, be it missing or of the same name."""
+    archive = pack(photos, tmp_path / f"photos.{kind}")
+    chunk = list(open_root(archive).images(WalkSettings()))
+    before = annotate_chunk(chunk, WORKER)
+    assert {one.status for one in before if isinstance(one, Outcome)} >= {Status.OK}
+    first = next(one for one in chunk if one.key.path == "astronaut.jpg")
     (photos / "astronaut.jpg").unlink()
-    pack(photos, tmp_path / "new.tar").replace(archive)
-    gone, there = annotate_chunk(chunk, WORKER)
-    assert (gone.status, "vanished" in str(gone.error), there.status) == (Status.UNREADABLE, True, Status.OK)
+    Image.new("L", (64, 48)).save(photos / "deep" / "mirrored.png")
+    keep = archive.rename(tmp_path / "keep")
+    pack(photos, tmp_path / f"new.{kind}").replace(archive)
+    for found, now in zip(chunk, annotate_chunk(chunk, WORKER), strict=True):
+        replaced = found.key.path in (first.key.path, "deep/mirrored.png")
+        assert isinstance(now, Setback) == replaced
+        assert not replaced or "has been replaced since it was listed" in now.reason
+    keep.replace(archive)
+    assert [one.found for one in annotate_chunk(chunk, WORKER)] == [one.found for one in before]
     archive.unlink()
     with pytest.raises(RootError, match="No such file"):
         annotate_chunk(chunk, WORKER)
+
+
+def test_a_folder_in_the_place_of_an_archive_for_a_while(photos: Path, tmp_path: Path) -> None:
+    """The rows of what a worker found there, or did not, are no last word: the next run does these images."""
+    archive = pack(photos, tmp_path / "photos.zip")
+    annotate_here(archive, tmp_path / "right")
+    chunk = list(open_root(archive).images(WalkSettings()))
+    archive.rename(tmp_path / "keep")
+    shutil.copytree(photos, archive)
+    for file in [file for file in archive.rglob("*") if file.is_file()]:
+        os.utime(file, (0, 0))
+    (archive / "astronaut.jpg").unlink()
+    wrong = annotate_chunk(chunk, WORKER)
+    assert "vanished" in str(next(one for one in wrong if one.found.key.path == "astronaut.jpg").error)
+    pq.write_table(image_rows(wrong), tmp_path / "images")
+    shutil.rmtree(archive)
+    (tmp_path / "keep").rename(archive)
+    assert list(Plan((archive,), WalkSettings(), known_images([tmp_path / "images"]))) == chunk
 
 
 def test_crops_copies_and_report_of_an_archive(photos: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from conftest import (
 )
 from distributed import Client
 
+import batch
 from batch.errors import ClusterError
 from model.bundle import DETECTOR_MODEL, GLANCE_MODEL
 
@@ -296,6 +297,17 @@ def test_workers_with_another_detector(cluster: Cluster, photos: Path, tmp_path:
             shutil.copy(there, tmp_path / "cluster" / "own.onnx")
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment())
         assert (done.returncode, wrong in done.stderr) == (5, True), done.stderr
+
+
+def test_workers_with_other_code(cluster: Cluster, photos: Path, tmp_path: Path) -> None:
+    """A worker from another checkout, which says the same version, ends the run: its rows might be others."""
+    shutil.copytree(Path(batch.__file__).parent, tmp_path / "other" / "batch")
+    with (tmp_path / "other" / "batch" / "outcome.py").open("a") as changed:
+        changed.write("# changed\n")
+    there = [str(tmp_path / "other"), str(Path(batch.__file__).parents[1])]
+    cluster.add(1, PYTHONPATH=os.pathsep.join(there))
+    with pytest.raises(ClusterError, match=r"it has version \S+ \(\w{8}\) of emotion-annotate, and not"):
+        annotate_here(photos, tmp_path / "out", cluster=cluster.address)
 
 
 def test_no_scheduler(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

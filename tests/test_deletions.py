@@ -245,6 +245,17 @@ def test_a_person_deletes(library: Path, output: Path, caplog: pytest.LogCapture
     assert "the rows of 8 deleted images go" in caplog.text
 
 
+def test_what_is_no_file_any_more_is_deleted(library: Path, output: Path) -> None:
+    """A folder or a pipe in the place of a photograph shows that its disk is there."""
+    annotate_here(library, output)
+    (library / "0.png").unlink()
+    (library / "0.png").mkdir()
+    (library / "1.png").unlink()
+    os.mkfifo(library / "1.png")
+    annotate_here(library, output)
+    assert known(output) == ALL[2:]
+
+
 def test_patterns_are_no_deletion(tmp_path: Path) -> None:
     """--include finds none of a disk that is not mounted, whatever else lies in its folder: nothing is deleted."""
     root = tmp_path / "photos"

@@ -121,6 +121,19 @@ def test_one_root_by_two_names(folder: Path, tmp_path: Path) -> None:
         annotated(tmp_path / "out", link / "2024")
 
 
+def test_a_photograph_through_a_link_to_its_folder(folder: Path, tmp_path: Path) -> None:
+    """It is the image of the folder that the link leads to, named before or beside it."""
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert annotated(tmp_path / "one", folder / "a.png", link / "a.png", link / "2024" / "c.png").images == 2
+    assert keys(tmp_path / "one") in [[(str(way), "2024/c.png"), (str(way), "a.png")] for way in (folder, link)]
+    assert annotated(tmp_path / "out", folder).images == 4
+    assert annotated(tmp_path / "out", link / "a.png").images == 0
+    with pytest.raises(RootError, match="It is a link that leads nowhere"):
+        (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
+        annotated(tmp_path / "out", tmp_path / "dead")
+
+
 @pytest.mark.parametrize("prune", [False, True])
 def test_prune_is_no_leave_to_count_twice(prune: bool, folder: Path, tmp_path: Path) -> None:
     """A folder within a root that the output holds is refused, with --prune as without."""

@@ -1,6 +1,7 @@
 """The worker pool, with real processes that really die."""
 
 import contextlib
+import fcntl
 import os
 import re
 import resource
@@ -121,6 +122,22 @@ def test_each_hang_is_waited_for_once(jobs: int, tmp_path: Path) -> None:
     assert sorted(asked) == sorted(one.key.path for one in found)
 
 
+@contextlib.contextmanager
+def held_shut(file: Path) -> Iterator[None]:
+    """Have whoever opens a file wait, by a lease on it: Linux asks for it back, and gives its holder 45 seconds."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with file.open("rb+") as holder:
+            try:
+                fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            except (AttributeError, OSError) as error:
+                pytest.skip(f"no leases here: {error}")
+            yield
+            fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    finally:
+        signal.signal(signal.SIGIO, before)
+
+
 def test_a_disk_that_hangs_costs_no_image(
     worker: WorkerSettings, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,14 +145,12 @@ def test_a_disk_that_hangs_costs_no_image(
     monkeypatch.setattr(stalled, "_PATIENCE", 0.5)
     for name in ("1.jpg", "2.jpg"):
         shutil.copy(photos / "astronaut.jpg", tmp_path / name)
-    (tmp_path / "1.jpg").rename(tmp_path / "kept")
-    os.mkfifo(tmp_path / "1.jpg")  # opening it waits for somebody who writes
     found = [ImageFile(Key(str(tmp_path), name), 1, 1) for name in ("1.jpg", "2.jpg")]
     settings = replace(worker, image_timeout=3.0)
-    results = list(annotate_images(found, settings, 1))
+    with held_shut(tmp_path / "1.jpg"):
+        results = list(annotate_images(found, settings, 1))
     assert [type(result) for result in results] == [Setback, Outcome]
     assert "its disk does not answer" in results[0].reason
-    (tmp_path / "kept").rename(tmp_path / "1.jpg")
     assert [result.status for result in annotate_images(found, settings, 1)] == [Status.OK] * 2
 
 
@@ -174,7 +189,7 @@ def test_a_frozen_worker_costs_no_image(tmp_path: Path, monkeypatch: pytest.Monk
     found = [ImageFile(Key(str(tmp_path), f"{number:02d}.jpg"), number, 1) for number in range(30)]
     since = time.monotonic()
     outcomes = list(annotate_images(found, WorkerSettings(image_timeout=1), 2, freeze_once))
-    assert [(outcome.found, outcome.status) for outcome in outcomes] == [(one, Status.NO_FACE) for one in found]
+    assert [(outcome.found.key, outcome.status) for outcome in outcomes] == [(one.key, Status.NO_FACE) for one in found]
     assert len(list(tmp_path.glob("*.frozen"))) == 2
     assert time.monotonic() - since < 60
 
@@ -203,7 +218,7 @@ def test_sparse_giants_cost_themselves(jobs: int, worker: WorkerSettings, photos
         endless_jpeg(tmp_path / name)
     found = [ImageFile(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(6)]
     outcomes = list(annotate_images(found, replace(worker, image_timeout=4), jobs))
-    assert [outcome.found for outcome in outcomes] == found
+    assert [outcome.found.key for outcome in outcomes] == [one.key for one in found]
     failed = {outcome.found.key.path for outcome in outcomes if outcome.status in FAILED}
     assert failed == {"1.jpg", "4.jpg"}
 
@@ -234,7 +249,7 @@ def test_workers_killed_from_outside_cost_no_image(deadly: signal.Signals, tmp_p
     killer = threading.Thread(target=kill_some, daemon=True)
     killer.start()
     outcomes = list(annotate_images(found, WorkerSettings(), 2, told_slowly))
-    assert [outcome.found for outcome in outcomes] == found
+    assert [outcome.found.key for outcome in outcomes] == [one.key for one in found]
     assert {outcome.status for outcome in outcomes} == {Status.NO_FACE}
     assert len(killed) >= 2
 
@@ -296,8 +311,8 @@ def test_an_image_too_large_for_the_memory_costs_itself(suffix: str, worker: Wor
     settings = replace(worker, detector=DetectorSettings(detect_size=8000))
     patient = Patience(lambda images: annotate_images(images, settings, 2, short_of_memory), pauses=(0.1,) * 5)
     outcomes = sorted(patient.results(found), key=lambda outcome: outcome.found)  # what lacks memory is tried again
-    assert [outcome.found for outcome in outcomes] == found
-    assert {outcome.status for outcome in outcomes if outcome.found != found[2]} == {Status.NO_FACE}
+    assert [outcome.found.key for outcome in outcomes] == [one.key for one in found]
+    assert {outcome.status for outcome in outcomes if outcome.found.key != found[2].key} == {Status.NO_FACE}
     assert outcomes[2].status is Status.TOO_LARGE
     assert "memory" in str(outcomes[2].error)
 

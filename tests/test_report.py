@@ -324,6 +324,13 @@ def test_no_tables_is_an_error(make: bool, tmp_path: Path) -> None:
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_page_of_nothing(tmp_path: Path) -> None:
+    """A folder without images has tables, and a page that says so."""
+    (tmp_path / "photos").mkdir()
+    annotate_here(tmp_path / "photos", tmp_path / "out")
+    assert "0 faces in 0 images" in render(tmp_path / "out")
+
+
 def test_a_table_is_not_its_folder(tmp_path: Path) -> None:
     """Whoever names a table instead of the folder that it lies in is told so."""
     (tmp_path / "faces.parquet").write_bytes(b"")

@@ -1,5 +1,6 @@
 """What a worker makes of an image: boxes in upright full-size pixels and crops from the best resolution."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from PIL import Image
 from batch.detection.boxes import iou
 from batch.detection.crop import crop_faces
 from batch.errors import RootError
-from batch.outcome import ImageFile, Key, Proposals, Result, Status
+from batch.outcome import VANISHED, ImageFile, Key, Proposals, Result, Status
 from batch.plan import Plan
 from batch.roots.walk import WalkSettings
 from batch.settings import WorkerSettings
@@ -137,17 +138,37 @@ def test_what_detection_raises_costs_that_image(tmp_path: Path, monkeypatch: pyt
     assert "the detector failed on it: error: OpenCV" in str(found.error)
 
 
-def test_a_photograph_that_changes_after_the_walk_is_due_again(tmp_path: Path) -> None:
-    """What is replaced between walk and read, or is half there, is read as it is, and again by the next run."""
+def test_a_photograph_that_changes_after_the_walk_has_the_row_of_what_was_read(tmp_path: Path) -> None:
+    """The next run does it again if it is another one by then, also the one that was listed first."""
     astronaut().save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()
-    (tmp_path / "a.png").write_bytes(whole[:1000])
-    walk = WalkSettings()
+    (tmp_path / "b.png").write_bytes(whole[:1000])
+    walk, images = WalkSettings(include=("a.png",)), tmp_path / "images"
     [found] = Plan((tmp_path,), walk)
-    (tmp_path / "a.png").write_bytes(whole)
-    row = annotate_image(found, WORKER)
-    assert row.status is Status.OK
-    pq.write_table(image_rows([row]), tmp_path / "images")
-    [again] = Plan((tmp_path,), walk, known_images([tmp_path / "images"]))
-    pq.write_table(image_rows([annotate_image(again, WORKER)]), tmp_path / "images")
-    assert list(Plan((tmp_path,), walk, known_images([tmp_path / "images"]))) == []
+    (tmp_path / "a.png").rename(tmp_path / "keep")
+    (tmp_path / "b.png").rename(tmp_path / "a.png")
+    half = annotate_image(found, WORKER)
+    assert (half.status, half.found.size_bytes) == (Status.UNREADABLE, 1000)
+    pq.write_table(image_rows([half]), images)
+    assert list(Plan((tmp_path,), walk, known_images([images]))) == []
+    (tmp_path / "keep").replace(tmp_path / "a.png")
+    assert list(Plan((tmp_path,), walk, known_images([images]))) == [found]
+    whole_row = annotate_image(found, WORKER)
+    assert (whole_row.status, whole_row.found) == (Status.OK, found)
+
+
+def test_another_machine_may_tell_the_time_less_exactly(tmp_path: Path) -> None:
+    """A second less is the same photograph, ten are another one: else each run would do it again."""
+    astronaut().save(tmp_path / "a.png")
+    [listed] = Plan((tmp_path,), WalkSettings())
+    for seconds, same in ((1, True), (-1, True), (10, False), (-10, False)):
+        found = listed._replace(modified_ns=listed.modified_ns + seconds * 10**9)
+        assert annotate_image(found, WORKER).found == (found if same else listed)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_any_more_has_vanished(kind: str, tmp_path: Path) -> None:
+    """A pipe is not waited for, and a device not read."""
+    os.mkfifo(tmp_path / "a.jpg") if kind == "pipe" else (tmp_path / "a.jpg").symlink_to("/dev/zero")
+    row = annotate_image(ImageFile(Key(str(tmp_path), "a.jpg"), 1, 1), WORKER)
+    assert (row.status, row.error) == (Status.UNREADABLE, VANISHED)

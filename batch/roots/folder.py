@@ -29,15 +29,15 @@ class Folder:
         return Walk(self.path, settings)
 
     def is_gone(self, path: str) -> bool:
-        """Whether there is nothing under that path, or a file that is no image; not if that cannot be seen."""
+        """Whether there is nothing under that path, or what is no image file; not if that cannot be seen."""
         file = self.path / from_text(path)
         try:
             with asking(file):
                 file.lstat()
-                if has_image_suffix(file.name):
-                    return False  # below a link that is not followed
                 if not stat.S_ISREG(file.stat().st_mode):
                     return True
+                if has_image_suffix(file.name):
+                    return False  # below a link that is not followed
                 with file.open("rb") as opened:
                     return not starts_like_image(opened.read(16))
         except (FileNotFoundError, NotADirectoryError):

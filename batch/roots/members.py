@@ -7,6 +7,9 @@ from typing import IO, Protocol
 from batch.names import to_text
 from batch.roots.root import Version, is_hidden
 
+REPLACED = "the archive has been replaced since it was listed"
+"""What is said of a member that is not there any more as it was listed: members do not change alone."""
+
 _LATEST = 2**63 - 1  # what an int64 holds
 
 
@@ -33,7 +36,8 @@ class Members(Protocol):
     def read(self, path: str, version: Version | None = None) -> bytes:
         """All bytes, of the member of that version where the path is another spelling of its name.
 
-        Raises FileNotFoundError, ImageError, or whatever a damaged archive makes the reader raise.
+        Raises TransientError if there is none, FileNotFoundError, ImageError, or whatever a damaged archive makes the
+        reader raise.
         """
 
 

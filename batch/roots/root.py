@@ -200,6 +200,8 @@ def no_such_root(place: Path, is_file: bool = False) -> RootError:
         names = (entry.name for entry in place.parent.iterdir())
         near = next((name for name in names if name.casefold() == place.name.casefold()), None)
     missing = f"No such {'file' if is_file else 'root'}: {place}."
+    if near == place.name:
+        return RootError(f"{missing} It is a link that leads nowhere. Is the disk mounted that it leads to?")
     if near:
         return RootError(f"{missing} Is {near} meant, which lies there?")
     return RootError(f"{missing} Is {'it spelled right, and ' if is_file else ''}its disk mounted?")

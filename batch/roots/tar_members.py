@@ -2,17 +2,22 @@
 
 import tarfile
 import threading
+import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from batch.faults import TransientError
 from batch.images.formats import has_image_suffix
 from batch.roots.gzip_file import GzipFile
-from batch.roots.members import int64, member_path, plain, whole
+from batch.roots.members import REPLACED, int64, member_path, plain, whole
 from batch.roots.root import Version, check_size
 from batch.waiting_for_disks import ask, asking
 
 _PIECE = 2**20
+_MAGIC = slice(257, 262)
+"""Where the header of a member says that it is one (POSIX.1-1988, ustar)."""
 
 
 class _Stream(Protocol):
@@ -69,10 +74,17 @@ class TarMembers:
             self._starts[path] = self._stream.read(min(16, max(0, target.size)))
 
     def _check_end(self) -> None:
-        """Raise ReadError if tarfile has stopped at a damaged header, which it takes for the end."""
+        """Raise ReadError if tarfile has stopped at a damaged header, which it takes for the end, or before more."""
         self._stream.seek(self._tar.offset)
         if self._stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError(f"no end of archive at byte {self._tar.offset}")
+        with suppress(OSError, EOFError, zlib.error):  # what is no archive behind it does no harm
+            behind = self._stream.read(_PIECE)
+            start = len(behind) - len(behind.lstrip(b"\0"))
+            start -= start % tarfile.BLOCKSIZE
+            if behind[start:][_MAGIC] == b"ustar":
+                at = self._tar.offset + tarfile.BLOCKSIZE + start
+                raise tarfile.ReadError(f"another archive is joined to it at byte {at}. Unpack them (tar -xi)")
 
     def spelled(self, _encoding: str) -> "TarMembers":
         """The same: names are UTF-8, or bytes that are not."""
@@ -97,9 +109,14 @@ class TarMembers:
         """The first bytes of a member whose suffix is no image's, read in passing."""
         return self._starts.get(path, b"")
 
-    def read(self, path: str, _version: Version | None = None) -> bytes:
-        """All bytes; raises FileNotFoundError, ImageError, or what tarfile does on damaged archives."""
+    def read(self, path: str, version: Version | None = None) -> bytes:
+        """All bytes; raises FileNotFoundError, ImageError, or what tarfile does on damaged archives.
+
+        And TransientError if there is none of that ``version``: another archive lies there by now.
+        """
         member = self._entries.get(path)
+        if version and (member is None or self.version(path) != version):
+            raise TransientError(REPLACED)
         if member is None:
             raise FileNotFoundError(path)
         check_size(member.size)

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 
 from batch.errors import RootError
-from batch.faults import may_heal
+from batch.faults import TransientError, may_heal
 from batch.outcome import ImageError, Status
-from batch.roots.members import int64, member_path, whole
+from batch.roots.members import REPLACED, int64, member_path, whole
 from batch.roots.root import Version, check_size
 from batch.roots.walk import CODE_PAGE
 
@@ -72,11 +72,14 @@ class ZipMembers:
     def read(self, path: str, version: Version | None = None) -> bytes:
         """All bytes; raises FileNotFoundError, ImageError, or what zipfile does on damaged members.
 
-        Under another spelling a member is known by its ``version``: that has its checksum.
+        Under another spelling a member is known by its ``version``: that has its checksum. If there is none of that
+        version, another archive lies there by now, and that is a TransientError.
         """
         info = self._entries.get(path)
         if version and (info is None or _version(info) != version):
-            info = self._guessed_by_version.get(version, info)
+            info = self._guessed_by_version.get(version)
+            if info is None:
+                raise TransientError(REPLACED)
         if info is None:
             raise FileNotFoundError(path)
         check_size(info.file_size)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
+import batch
 from batch.errors import ClusterError, DetectorError, NetworkError, RootError
 from batch.outcome import ImageFile, Result
 from batch.roots import open_root
@@ -32,7 +33,7 @@ class ClusterRun:
 def run_of(settings: WorkerSettings, roots: tuple[Path | str, ...]) -> ClusterRun:
     """What workers are told of a run that is begun here."""
     landmarks = tuple((root.name, root.landmark()) for root in map(open_root, roots))
-    return ClusterRun(settings, landmarks, _files(settings), version("emotion-annotate"), uuid4().hex)
+    return ClusterRun(settings, landmarks, _files(settings), _revision(), uuid4().hex)
 
 
 def annotate_chunk(chunk: list[ImageFile], run: ClusterRun) -> list[Result]:
@@ -54,8 +55,8 @@ def _crew(run: ClusterRun) -> Crew:
 
 def _problem(run: ClusterRun) -> str | None:
     """Why this worker cannot do the work."""
-    if version("emotion-annotate") != run.version:
-        return f"it has version {version('emotion-annotate')} of emotion-annotate, and not {run.version}"
+    if _revision() != run.version:
+        return f"it has version {_revision()} of emotion-annotate, and not {run.version}"
     try:
         for (file, here), (_, there) in zip(_files(run.settings), run.files, strict=True):
             if here != there:
@@ -64,6 +65,13 @@ def _problem(run: ClusterRun) -> str | None:
     except (DetectorError, NetworkError, RootError) as error:
         return str(error).rstrip(".")
     return f"it does not see the photographs in {hidden[0]}. Perhaps its disk is not mounted there" if hidden else None
+
+
+def _revision() -> str:
+    """The version, and a checksum of the code in ``batch``: checkouts of several revisions may say the same version."""
+    files = sorted(Path(batch.__file__).parent.rglob("*.py"))
+    code = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    return f"{version('emotion-annotate')} ({code.hexdigest()[:8]})"
 
 
 def _files(settings: WorkerSettings) -> tuple[tuple[str, str], ...]:

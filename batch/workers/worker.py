@@ -3,6 +3,7 @@
 import faulthandler
 import multiprocessing
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,14 @@ from batch.detection.quality import measure_faces
 from batch.errors import DetectorError
 from batch.faults import TransientError, may_heal
 from batch.images.decode import Photograph, read_photograph
-from batch.outcome import ImageError, ImageFile, Outcome, Proposals, Result, Setback, Status, Waiting
+from batch.outcome import VANISHED, ImageError, ImageFile, Outcome, Proposals, Result, Setback, Status, Waiting
 from batch.roots import image_source, open_root
 from batch.roots.root import ImageSource
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 from batch.workers.fetching import StoreGivenUp, fetched, forget_outages, store_was_out
+
+_COARSEST = 2 * 10**9
+"""Nanoseconds by which two machines may differ about the time of one file: FAT has the coarsest clock."""
 
 
 def annotate_each(chunk: list[ImageFile], settings: WorkerSettings) -> Iterator[Result | Waiting]:
@@ -83,6 +87,7 @@ def annotate_image(found: ImageFile, settings: WorkerSettings, source: ImageSour
     started = time.perf_counter()
     try:
         source = source or image_source(found.key, found.version)
+        found = _as_it_is_now(found, source)
         photograph = read_photograph(source, settings.max_pixels, settings.decode_long_side)
         decoded = time.perf_counter()
         with _blamed_on(photograph):
@@ -100,6 +105,26 @@ def annotate_image(found: ImageFile, settings: WorkerSettings, source: ImageSour
         seconds = {"decode": time.perf_counter() - started}
         ours = error.status is Status.CRASHED
         return Outcome(found, error.status, error.reason, error.width, error.height, seconds=seconds, doubtful=ours)
+
+
+def _as_it_is_now(found: ImageFile, source: ImageSource) -> ImageFile:
+    """The image file with the size and time of what is read, if that is another one than was listed.
+
+    A row tells of what was read: where another file lies for a while, on another machine's disk, say, the next run
+    sees that it is not the one it lists. Raises ImageError for what is no file any more.
+    """
+    if not isinstance(source, Path):
+        return found  # whose root compares
+    try:
+        status = source.stat()
+    except OSError:
+        return found  # opening it will tell
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(Status.UNREADABLE, VANISHED)
+    size, modified = status.st_size, status.st_mtime_ns
+    if size == found.size_bytes and abs(modified - found.modified_ns) < _COARSEST:
+        return found
+    return found._replace(size_bytes=size, modified_ns=modified)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Single photographs as roots: each an image of a folder, with the same row by whichever way it comes."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +29,9 @@ def with_photographs(settings: AnnotationSettings) -> AnnotationSettings:
     own = sorted({photograph.parent for photograph in photographs}, key=_depth)
     keys = set()
     for photograph in photographs:
-        if not any(_shows(folder, photograph) for folder in named):
-            folder = next(folder for folder in (*held, *own) if _shows(folder, photograph))
-            keys.add(Key(to_text(str(folder)), to_text(photograph.relative_to(folder).as_posix())))
+        if not any(_below(folder, photograph) for folder in named):
+            around = ((folder, _below(folder, photograph)) for folder in (*held, *own))
+            keys.add(next(Key(to_text(str(folder)), to_text(path)) for folder, path in around if path))
     roots = {*map(str, settings.roots), *(key.root for key in keys)}
     return replace(settings, roots=tuple(sorted(roots)), walk=replace(settings.walk, photographs=frozenset(keys)))
 
@@ -43,6 +44,13 @@ def _depth(folder: Path) -> int:
     return len(folder.parts)
 
 
-def _shows(folder: Path, photograph: Path) -> bool:
-    """Whether a walk through the folder comes to the photograph."""
-    return folder in photograph.parents and not is_hidden(photograph.relative_to(folder).as_posix())
+def _below(folder: Path, photograph: Path) -> str | None:
+    """The path below the folder by which a walk comes to the photograph, which may be named by way of a link."""
+    for place, around in ((photograph, folder), (_real(photograph.parent) / photograph.name, _real(folder))):
+        if around in place.parents and not is_hidden(path := place.relative_to(around).as_posix()):
+            return path
+    return None
+
+
+def _real(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))

@@ -39,7 +39,8 @@ class Rows:
 
     @cached_property
     def _folders(self) -> tuple[np.ndarray, "pd.MultiIndex"]:
-        pairs = pd.MultiIndex.from_arrays([self.images["root"], self.images["path"].str.rpartition("/")[0]])
+        folders = [path.rpartition("/")[0] for path in self.images["path"]]
+        pairs = pd.MultiIndex.from_arrays([self.images["root"], folders])
         codes, unique = pairs.factorize()
         return np.asarray(codes, np.int64), unique
 
@@ -75,7 +76,7 @@ class Rows:
             "folders": [path for _, path in self._folders[1]],
             "rootOf": [roots.index(root) for root, _ in self._folders[1]],
             "roots": [{"name": root, "shown": self._shown_roots[root], "link": _link(root, page)} for root in roots],
-            "names": list(images["path"].str.rpartition("/")[2]),
+            "names": [path.rpartition("/")[2] for path in images["path"]],
             "odd": {i: _quoted(path) for i, path in enumerate(images["path"]) if "\\" in path},
             "folder": _packed(self.folder),
             "status": _packed(images["status"].astype(str).map(statuses.index)),
