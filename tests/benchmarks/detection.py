@@ -6,7 +6,7 @@ python tests/benchmarks/detection.py PHOTOS --boxes BOXES.json --held-out --yune
 import argparse
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -32,6 +32,13 @@ WAYS = {
     "cnn, default": DetectorSettings("cnn", model=DETECTOR_MODEL),
     "cnn, thorough": DetectorSettings("cnn", 960, 0.6, model=DETECTOR_MODEL),
 }
+
+
+SIZES = {"all": (40, np.inf), "40 to 80": (40, 80), "80 to 160": (80, 160), "above": (160, np.inf)}
+"""Shorter sides of faces, in pixels of a photograph 1024 wide."""
+
+LEAST = 0.03
+"""Least score of a box where the precision at every threshold is asked for."""
 
 
 @dataclass
@@ -86,6 +93,21 @@ def figures(name: str, timed: Timed, known: list[KnownFaces], plain: float) -> d
     return {"photographs": len(known), "detector": name, **found}
 
 
+def precision_by_size(name: str, timed: Timed, known: list[KnownFaces]) -> dict[str, str | float]:
+    """Say one line of the table of average precisions, and give it."""
+    found = {}
+    for size, sides in SIZES.items():
+        matched = [
+            (scores, match(boxes, scores, faces.faces, faces.long_side, sizes=sides))
+            for (boxes, scores), faces in zip(timed.found, known, strict=True)
+        ]
+        if size == "all":
+            found["recall at 95 %"] = curve(matched).at_precision(0.95)[1]
+        found[size] = curve(matched).average_precision
+    print(f"| {name} |", *(f"{value:.3f} |" for value in found.values()), flush=True)  # noqa: T201
+    return {"detector": name, **found}
+
+
 def main() -> None:
     """Read the arguments, run every way on the same photographs, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -93,6 +115,7 @@ def main() -> None:
     parser.add_argument("--boxes", type=Path, required=True)
     parser.add_argument("--below", default="", help="only photographs whose path starts so")
     parser.add_argument("--held-out", action="store_true", help="only those that annotate-train faces held out")
+    parser.add_argument("--by-size", action="store_true", help="average precision by size of face instead")
     parser.add_argument("--yunet", type=Path, help="face_detection_yunet_2023mar.onnx")
     add_json_option(parser)
     arguments = parser.parse_args()
@@ -102,6 +125,14 @@ def main() -> None:
     paths = [path for path in paths if path.startswith(arguments.below)]
     known = [every[path] for path in paths]
     photographs = [read_photograph(arguments.photographs / path, 10**9, 10**5) for path in paths]
+    yunet = {"yunet": DetectorSettings("yunet", model=arguments.yunet)} if arguments.yunet else {}
+    if arguments.by_size:
+        print("| detector | recall at 95 % precision |", " | ".join(SIZES), "|\n|---|---|---|---|---|---|")  # noqa: T201
+        ways = {name: WAYS[f"{name}, default"] for name in ("cascade", "cnn")} | yunet
+        every_score = {name: replace(way, face_threshold=LEAST) for name, way in ways.items()}
+        every_row = [precision_by_size(name, verified(photographs, way), known) for name, way in every_score.items()]
+        write_figures(arguments.json, every_row)
+        return
     plain = plain_cascade(photographs)
     print(f"{len(known)} photographs; ms are CPU time per photograph without decoding")  # noqa: T201
     print("| detector | recall | precision | ms | share |\n|---|---|---|---|---|")  # noqa: T201
@@ -110,10 +141,9 @@ def main() -> None:
         timed = verified(photographs, settings)
         options = f"--detect-size {settings.detect_size} --face-threshold {settings.threshold}"
         rows.append(figures(f"{name} ({options})", timed, known, plain.seconds))
-    if arguments.yunet:
-        settings = DetectorSettings("yunet", model=arguments.yunet)
+    for name, settings in yunet.items():
         timed = verified(photographs, settings)
-        rows.append(figures(f"yunet (--detect-size {settings.detect_size})", timed, known, plain.seconds))
+        rows.append(figures(f"{name} (--detect-size {settings.detect_size})", timed, known, plain.seconds))
     write_figures(arguments.json, rows)
 
 
