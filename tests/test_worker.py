@@ -166,6 +166,18 @@ def test_another_machine_may_tell_the_time_less_exactly(tmp_path: Path) -> None:
         assert annotate_image(found, WORKER).found == (found if same else listed)
 
 
+def test_a_time_that_no_table_can_hold(tmp_path: Path) -> None:
+    """The walk and the worker tell the same of it."""
+    astronaut().save(tmp_path / "a.png")
+    os.utime(tmp_path / "a.png", (10**10, 10**10))  # in the year 2286; nanoseconds in 64 bits end in 2262
+    if (tmp_path / "a.png").stat().st_mtime != 10**10:
+        pytest.skip("the file system knows no such time")
+    [found] = Plan((tmp_path,), WalkSettings())
+    row = annotate_image(found._replace(size_bytes=1), WORKER)
+    assert row.found == found
+    assert image_rows([row]).num_rows == 1
+
+
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_what_is_no_file_any_more_has_vanished(kind: str, tmp_path: Path) -> None:
     """A pipe is not waited for, and a device not read."""

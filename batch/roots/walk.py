@@ -164,7 +164,12 @@ class Walk:
             answered()
         if not stat.S_ISREG(status.st_mode) or not (named_image or holds_image(file)):
             return None
-        return ImageFile(Key(self._name, path), status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST)))
+        return ImageFile(Key(self._name, path), *version_of(status))
+
+
+def version_of(status: os.stat_result) -> tuple[int, int]:
+    """A file's size in bytes and its time in nanoseconds, as a table holds them."""
+    return status.st_size, max(-_LATEST, min(status.st_mtime_ns, _LATEST))
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

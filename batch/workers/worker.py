@@ -25,6 +25,7 @@ from batch.images.decode import Photograph, read_photograph
 from batch.outcome import VANISHED, ImageError, ImageFile, Outcome, Proposals, Result, Setback, Status, Waiting
 from batch.roots import image_source, open_root
 from batch.roots.root import ImageSource
+from batch.roots.walk import version_of
 from batch.settings import DetectorSettings, NetworkFiles, WorkerSettings
 from batch.workers.fetching import StoreGivenUp, fetched, forget_outages, store_was_out
 
@@ -121,7 +122,7 @@ def _as_it_is_now(found: ImageFile, source: ImageSource) -> ImageFile:
         return found  # opening it will tell
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(Status.UNREADABLE, VANISHED)
-    size, modified = status.st_size, status.st_mtime_ns
+    size, modified = version_of(status)
     if size == found.size_bytes and abs(modified - found.modified_ns) < _COARSEST:
         return found
     return found._replace(size_bytes=size, modified_ns=modified)
