@@ -32,7 +32,8 @@ class OpenedAnnotations:
         """Cut faces (rows of ``faces``; by default all) out of their photographs -> (N, side, side, 3) uint8 RGB.
 
         The square has the box's centre and ``around`` times its longer side; beyond the border it is black.
-        Raises ImageError if a photograph cannot be read any more, RootError if its root is not there.
+        Raises ImageError if a photograph cannot be read any more, TransientError if not for now, or if its archive has
+        been replaced, RootError if its root is not there.
         """
         versions = self.images[["root", "path", "size_bytes", "modified_ns"]]
         rows = (self.faces if faces is None else faces).merge(versions, on=["root", "path"], how="left")

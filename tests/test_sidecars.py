@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from typer.testing import CliRunner, Result
 
+from batch.roots import open_root
+from batch.roots.walk import WalkSettings
 from jobs.export import app
 from jobs.exports.regions import Area
 from jobs.exports.xml_text import XmlError
@@ -273,12 +275,17 @@ def test_photographs_in_archives(photos: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(photos / "deep" / "a.jpg", "deep/a.jpg")
     found = outcome(photos, "deep/a.jpg", {BOX: "joy"})
-    key = found.found.key._replace(root=str(tmp_path / "a.zip"))
-    packed = type(found)(**{**vars(found), "found": found.found._replace(key=key)})
-    write_tables(tmp_path / "out", packed)
+    [member] = open_root(tmp_path / "a.zip").images(WalkSettings())
+    write_tables(tmp_path / "out", replace(found, found=member))
     export(tmp_path / "out", "-o", tmp_path / "xmp")
     assert 'stDim:w="160" stDim:h="120"' in (tmp_path / "xmp" / "deep" / "a.jpg.xmp").read_text("utf-8")
     assert export(tmp_path / "out", "--in-place").exit_code == 5
+    (tmp_path / "xmp" / "deep" / "a.jpg.xmp").unlink()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("deep/a.jpg", (photos / "deep" / "a.jpg").read_bytes() + b" ")
+    done = export(tmp_path / "out", "-o", tmp_path / "xmp")
+    assert (done.exit_code, "1 photographs not read" in done.output) == (0, True), done.output
+    assert "the archive has been replaced" in done.output
 
 
 def test_a_photograph_in_too_many_folders_costs_its_sidecar_alone(photos: Path, tmp_path: Path) -> None:
@@ -287,8 +294,8 @@ def test_a_photograph_in_too_many_folders_costs_its_sidecar_alone(photos: Path, 
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(photos / "deep" / "a.jpg", deep)
     packed = outcome(photos, "deep/a.jpg", {BOX: "joy"})
-    found = packed.found._replace(key=packed.found.key._replace(root=str(tmp_path / "a.zip"), path=deep))
-    write_tables(tmp_path / "out", packed, replace(packed, found=found))
+    [member] = open_root(tmp_path / "a.zip").images(WalkSettings())
+    write_tables(tmp_path / "out", packed, replace(packed, found=member))
     done = export(tmp_path / "out", "-o", tmp_path / "xmp")
     assert (done.exit_code, "1 written" in done.output, "1 with names" in done.output) == (0, True, True), done.output
     assert len(list((tmp_path / "xmp").rglob("a.jpg.xmp"))) == 1

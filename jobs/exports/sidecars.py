@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from batch.errors import OutputError
+from batch.faults import TransientError
 from batch.images.decode import read_orientation
 from batch.outcome import ImageError
 from batch.roots import image_source, open_root, picture_place
@@ -52,8 +53,8 @@ def _write_sidecar(image: AnnotatedImage, sidecar: Path) -> str:
     try:
         regions, size = _regions(image)
         new = with_regions(old, regions, size)
-    except ImageError as error:
-        log.warning("no sidecar for %s/%s: %s", *image.key, error.reason)
+    except (ImageError, TransientError) as error:
+        log.warning("no sidecar for %s/%s: %s", *image.key, error)
         return "photographs not read"
     except XmlError as error:
         log.warning("left as it is: %s: %s", sidecar, error)
