@@ -5,9 +5,18 @@ a byte that is not UTF-8 ``\xNN``; all other names stay as they are, and every n
 """
 
 import re
+import sys
 
 _UNDECODABLE = re.compile("[\udc80-\udcff]")
 _ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2})")
+
+
+def names_are_misread() -> str | None:
+    """What is wrong if this process takes the bytes of file names for other than UTF-8: tables would hold others."""
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return None
+    return f"This locale reads the names of files as {encoding}. Set LC_ALL=C.UTF-8, or PYTHONUTF8=1."
 
 
 def to_text(name: str) -> str:

@@ -45,6 +45,9 @@ _EXIT_CODES: dict[type[Exception], int] = {
 }
 
 
+_NO_ROOM = ("failed to map segment", "cannot allocate memory")
+"""What the loader of native modules says where there is too little memory for one (glibc's dl-map-segments.h)."""
+
 MENDABLE = tuple(_EXIT_CODES)
 """What a person can mend, who is given a message and no traceback."""
 
@@ -68,7 +71,7 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
     except Terminated as error:
         say_end(f"{error.said}: {kept}", error.exit_code)
         raise typer.Exit(error.exit_code) from error
-    except (OSError, MemoryError, RuntimeError) as error:
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
         if not _is_refusal(error):
             raise
         say_end(f"error: {_refusal(error)} What was done is kept.", CANNOT_GO_ON)
@@ -77,17 +80,19 @@ def exit_codes(kept: str = "what was done is kept, the next run goes on from the
         forget_signals()
 
 
-def _is_refusal(error: OSError | MemoryError | RuntimeError) -> bool:
+def _is_refusal(error: OSError | MemoryError | RuntimeError | ImportError) -> bool:
     if isinstance(error, OSError):
         return is_refusal(error.errno) or error.errno in (errno.EACCES, errno.EPERM)
+    if isinstance(error, ImportError):
+        return any(said in str(error) for said in _NO_ROOM)
     return isinstance(error, MemoryError) or str(error) == NO_THREAD
 
 
-def _refusal(error: OSError | MemoryError | RuntimeError) -> str:
+def _refusal(error: OSError | MemoryError | RuntimeError | ImportError) -> str:
     """What the system has refused, and where it was asked, should that be a defect of ours."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     asked = f"(in {place.name}, line {place.lineno} of {place.filename})"
-    if isinstance(error, MemoryError):
+    if isinstance(error, (MemoryError, ImportError)):
         return f"There is too little memory {asked}."
     if isinstance(error, RuntimeError):
         return f"The system starts no more threads {asked}. Raise the limit (ulimit -u, or a container's pids limit)."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batch.errors import RootError
 from batch.images.formats import has_image_suffix
+from batch.names import names_are_misread
 from batch.roots import typed_root
 from batch.roots.folder import Folder
 from batch.roots.walk import CODE_PAGE
@@ -65,6 +66,8 @@ def annotate(
     """
     given = dict(locals())
     try:
+        if told := names_are_misread():
+            raise RootError(told)
         _check_further_roots(roots[1:])
         given["detector"] = detector or os.environ.get(DETECTOR_VARIABLE, DetectorSettings.name)
         settings = annotation_settings(**given)

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from batch.names import names_are_misread
 from jobs.log import LogFormat, say_end, start_logging
 from jobs.streams import enduring, open_missing_streams
 
@@ -43,6 +44,9 @@ class Program(typer.Typer):
         in_json = "--log-format json" in " ".join(sys.argv).replace("=", " ")  # before Typer knows
         if in_json:
             start_logging(LogFormat.JSON)
+        if told := names_are_misread():
+            say_end(f"error: {told}", CANNOT_GO_ON)
+            sys.exit(CANNOT_GO_ON)
         try:
             Path.cwd()
         except FileNotFoundError:

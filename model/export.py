@@ -34,35 +34,42 @@ def can_export() -> bool:
 def export_onnx(keras_file: Path, labels: tuple[str, ...], file: Path, crops: np.ndarray) -> dict[str, Any]:
     """Write the network of ``keras_file`` as ONNX and compare the two on crops (N, 48, 48) uint8.
 
-    Gives what is noted of it beside the labels. Raises ModelError if Keras or ONNX Runtime cannot, or they differ.
+    Gives what is noted of it beside the labels. Raises ModelError if Keras, ONNX Runtime or a disk cannot, or they
+    differ.
     """
-    with TemporaryDirectory() as folder:
-        drawn = Path(folder, "crops.npy")
-        np.save(drawn, crops[:_CROPS])
-        unfinished = Path(folder, "network.onnx")
-        arguments = (str(keras_file), json.dumps(labels), str(unfinished), str(drawn))
-        environment = {
-            "KERAS_BACKEND": "tensorflow",
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
-        command = [sys.executable, "-c", "from model.export import _export; _export()", *arguments]
-        try:
-            done = subprocess.run(  # noqa: S603 - this very module
-                command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=_PATIENCE
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ModelError(f"{keras_file} cannot be written as ONNX within {_PATIENCE} seconds.") from error
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise ModelError(f"{keras_file} cannot be written as ONNX: {reason}")
-        content = unfinished.read_bytes()
-        difference = float(done.stdout.split()[-1])
-    if not difference <= _CLOSE:
-        raise ModelError(f"{keras_file} as ONNX differs by {difference:.2g} from what Keras answers.")
-    write_atomically(file, lambda new: new.write_bytes(content))
+    try:
+        with TemporaryDirectory() as folder:
+            content, difference = _exported(keras_file, labels, crops[:_CROPS], Path(folder))
+        if not difference <= _CLOSE:
+            raise ModelError(f"{keras_file} as ONNX differs by {difference:.2g} from what Keras answers.")
+        write_atomically(file, lambda new: new.write_bytes(content))
+    except OSError as error:
+        raise ModelError(f"{keras_file} cannot be written as ONNX: {error}.") from error
     return {"of": fingerprint(keras_file), "crops": min(len(crops), _CROPS), "largest_difference": difference}
+
+
+def _exported(keras_file: Path, labels: tuple[str, ...], crops: np.ndarray, folder: Path) -> tuple[bytes, float]:
+    """The ONNX that a process of its own writes into ``folder``, and how far it differs; raises ModelError, OSError."""
+    drawn, unfinished = folder / "crops.npy", folder / "network.onnx"
+    np.save(drawn, crops)
+    arguments = (str(keras_file), json.dumps(labels), str(unfinished), str(drawn))
+    environment = {
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    command = [sys.executable, "-P", "-c", "from model.export import _export; _export()", *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - this very module
+            command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"{keras_file} cannot be written as ONNX within {_PATIENCE} seconds.") from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ModelError(f"{keras_file} cannot be written as ONNX: {reason}")
+    return unfinished.read_bytes(), float(done.stdout.split()[-1])
 
 
 def _export() -> None:

@@ -25,6 +25,7 @@ def check_onnx(file: Path, labels: int | None = None) -> None:
         raise ModelError(f"{file}: expected at most {_MOST_BYTES // 2**20} MB, received {size // 2**20} MB.")
     command = [
         sys.executable,
+        "-P",
         "-c",
         f"import sys; sys.path[:] = {sys.path!r}; from model.onnx_graph import _check; _check()",
     ]

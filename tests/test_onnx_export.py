@@ -1,5 +1,6 @@
 """The exported detector gives what Keras gives."""
 
+import tempfile
 from pathlib import Path
 
 import keras
@@ -8,9 +9,12 @@ import pytest
 from keras import layers
 
 from batch.detection.networks import OnnxFile
+from model.bundle import EMOTION_MODEL
 from model.detector.export import export_maps
 from model.detector.network import STRIDES, detector_network, inference_detector
 from model.errors import ModelError
+from model.export import export_onnx
+from model.labels import EMOTIONS
 
 
 @pytest.fixture
@@ -41,3 +45,10 @@ def test_a_layer_without_translation_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="pool: a layer MaxPooling2D"):
         export_maps(network, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_no_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever asked can do without the ONNX file."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(ModelError, match=r"cannot be written as ONNX: .*No such file or directory"):
+        export_onnx(EMOTION_MODEL, EMOTIONS, tmp_path / "x.onnx", np.zeros((1, 48, 48), np.uint8))

@@ -79,6 +79,31 @@ def test_a_working_directory_that_is_gone_is_told(photographs: Path, tmp_path: P
     assert ended.stderr == "error: The working directory is gone. Change to one that is there (cd).\n"
 
 
+def test_files_of_the_working_directory_are_no_modules(photographs: Path, tmp_path: Path) -> None:
+    """A stranger's folder may hold Python: neither it nor what it is called like has a part in a run within it."""
+    folder = tmp_path / "shared"
+    photographs.rename(folder)
+    for module in ("random", "secrets", "signal", "numpy", "json", "warnings"):
+        (folder / f"{module}.py").write_text(f"open({str(tmp_path / 'run')!r}, 'a').write('{module} ')")
+    program = Path(sys.executable).with_name("annotate")
+    line = [program, ".", "-o", tmp_path / "out", "-j", "2", "--draw", tmp_path / "drawn"]
+    ended = subprocess.run(line, check=False, env=environment(), cwd=folder, capture_output=True, text=True)
+    assert (ended.returncode, (tmp_path / "run").exists()) == (0, False), ended.stderr
+    assert len(tables(tmp_path / "out")[0]) == 2
+
+
+def test_a_locale_that_misreads_names_is_told(photographs: Path, tmp_path: Path) -> None:
+    """Its tables would have other paths than those of all other runs."""
+    program = annotate_command(photographs, "-o", tmp_path / "out")
+    ascii_alone = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run(program, check=False, env=environment() | ascii_alone, capture_output=True, text=True)
+    assert ended.returncode == 5
+    assert ended.stderr == (
+        "error: This locale reads the names of files as ascii. Set LC_ALL=C.UTF-8, or PYTHONUTF8=1.\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGTERM"])
 def test_signals_end_a_run_in_order(name: str, photographs: Path, tmp_path: Path) -> None:
     """What is done is kept, the exit code is the signal's, and neither processes nor shared memory are left."""
@@ -174,6 +199,8 @@ def test_few_open_files_are_told(photographs: Path, tmp_path: Path, monkeypatch:
         (OSError(errno.EIO, "Input/output error", "/o/x"), 5),
         (OSError(errno.ENOSPC, "No space left on device"), 5),
         (MemoryError(), 5),
+        (ImportError("x.so: failed to map segment from shared object"), 5),
+        (ImportError("No module named 'x'"), None),
         (FileNotFoundError(errno.ENOENT, "No such file", "/o/x"), None),
         (KeyError("x"), None),
     ],

@@ -6,8 +6,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from multiprocessing.connection import Connection
@@ -34,6 +34,8 @@ _LOOK = 0.25
 """Seconds for which the driver looks at a time. What it waits is counted in looks: a clock goes on in its sleep."""
 _SILENT = 30.0
 """Seconds beyond those of an image after which a process that says nothing is frozen: it would have ended itself."""
+
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 _starting = threading.Lock()
 """Processes are started and waited for one after the other: multiprocessing's own books are not for several threads."""
@@ -70,7 +72,10 @@ class WorkerProcess:
 
     def __init__(self, work: Work, settings: WorkerSettings) -> None:
         """Start it and wait until it is ready; raises WorkerDied, OSError, or what made it fail."""
-        with _starting:  # also as threads that import joblib side by side may meet it half imported
+        with (
+            _starting,
+            _away_from_this_folder(),
+        ):  # also as threads that import joblib side by side may meet it half imported
             from joblib.externals.loky.backend.context import get_context  # which a run with nothing new does without
 
             self._connection, theirs = multiprocessing.Pipe()
@@ -130,6 +135,20 @@ class WorkerProcess:
             if speaks and (said := self._connection.recv()) != _BEAT:
                 return said  # type: ignore[no-any-return]
         raise TimeoutError
+
+
+@contextmanager
+def _away_from_this_folder() -> Iterator[None]:
+    """Have processes that start look for their modules elsewhere: this folder's files may be a stranger's."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 @dataclass(frozen=True)
