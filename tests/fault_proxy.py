@@ -14,7 +14,8 @@ LOGIN = b"<html><body>Who are you?</body></html>"
 
 Fault = str | int | tuple[str, int] | None
 """Of a request: "refuse", "hang", an HTTP status, ("reset", bytes of the answer), ("slow", bytes a second), ("instead",
-blank bytes of another answer), "login" (the page of a network that wants one first), or none."""
+blank bytes of another answer), "login" (the page of a network that wants one first), "wrong" (as many bytes, the last
+ones others), or none."""
 
 
 class FaultProxy:
@@ -98,8 +99,11 @@ class FaultProxy:
             while lacking > 0 and (piece := client.recv(PIECE)):
                 server.sendall(piece)
                 lacking -= len(piece)
-            passed = 0
+            passed, body = 0, b""
             while piece := server.recv(PIECE):
+                if fault == "wrong":
+                    body += piece
+                    continue
                 if kind == "reset" and passed + len(piece) > number:
                     client.sendall(piece[: number - passed])
                     _reset(client)
@@ -108,6 +112,7 @@ class FaultProxy:
                 passed += len(piece)
                 if kind == "slow":
                     time.sleep(len(piece) / number)
+            client.sendall(body[:-20] + bytes(byte ^ 0xFF for byte in body[-20:]))
 
 
 def _reset(client: socket.socket) -> None:

@@ -134,7 +134,7 @@ def test_what_is_listed(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_names_stay_within(kind: str, tmp_path: Path) -> None:
-    """Names that lead out are left out, absolute ones are below the archive; pictures of them never leave a folder."""
+    """Names that lead out, and absolute ones, are below the archive, as unpacking has them; so are pictures of them."""
     names = [
         "../out.jpg",
         "a/../../out.jpg",
@@ -154,7 +154,7 @@ def test_hostile_names_stay_within(kind: str, tmp_path: Path) -> None:
                 member = tarfile.TarInfo(name)
                 member.size = len(jpeg())
                 packed.addfile(member, io.BytesIO(jpeg()))
-    expected = ["a/b.jpg", "back\\\\slash.jpg", r"caf\xe9.jpg", "dot.jpg", "etc/abs.jpg"]
+    expected = ["a/b.jpg", "a/out.jpg", "back\\\\slash.jpg", r"caf\xe9.jpg", "dot.jpg", "etc/abs.jpg", "out.jpg"]
     assert [path for path in expected if kind != "zip" or "caf" not in path] == paths(archive)
     for path in paths(archive):
         assert open_root(archive).source(path).open("rb").read() == jpeg()
@@ -300,6 +300,27 @@ def test_joined_archives_are_told(kind: str, photos: Path, tmp_path: Path) -> No
     for behind in (b"\n", b"garbage" * 1000):
         archive.write_bytes(whole + behind)
         assert len(list(open_root(archive).images(WalkSettings()))) > 3
+
+
+@pytest.mark.parametrize("lost", [1, 9])
+def test_a_tar_is_read_to_where_gzip_has_its_checksum(lost: int, photos: Path, tmp_path: Path) -> None:
+    """Without it nobody knows whether the members are those that were packed; nor if another one stands there."""
+    archive = pack(photos, tmp_path / "photos.tar.gz")
+    content = archive.read_bytes()
+    for damaged in (content[:-lost], content[:-8] + bytes([content[-8] ^ 1]) + content[-7:]):
+        archive.write_bytes(damaged)
+        with pytest.raises(
+            RootError, match=f"Cannot read the archive {archive}.*Is it damaged, or not copied to its end"
+        ):
+            open_root(archive).prepare()
+
+
+def test_names_in_a_dump_of_gnu_tar_are_those_that_it_shows(photos: Path, tmp_path: Path) -> None:
+    """An incremental dump has times where other tars have the start of long names."""
+    dump = ["tar", "cf", tmp_path / "dump.tar", f"--listed-incremental={tmp_path / 'snapshot'}", "-C", photos, "."]
+    subprocess.run(dump, check=True)
+    found = [image.key.path for image in open_root(photos).images(WalkSettings())]
+    assert paths(tmp_path / "dump.tar") == found
 
 
 def test_what_is_no_archive(tmp_path: Path, photos: Path, command: Run) -> None:

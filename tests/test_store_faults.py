@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from conftest import WORKER, annotate_here, assert_same_rows, noise, tables
 from fault_proxy import FaultProxy, fault_proxy
 from moto.server import ThreadedMotoServer
@@ -116,6 +117,24 @@ def test_another_answer_than_the_object_is_no_verdict_on_it(
     annotate_here(album, tmp_path / "folder")
     assert_same_rows(tmp_path / "folder", tmp_path / "store")
     assert any(f"{method} /{BUCKET}/album/astronaut.jpg" in line for line in proxy.asked)
+
+
+def test_bytes_that_are_not_the_objects_cost_no_row(
+    album: Path, proxy: FaultProxy, server: tuple[str, int], tmp_path: Path
+) -> None:
+    """As many, but others, are asked for again, also where the client itself has no checksum to look at."""
+    plain = Config(request_checksum_calculation="when_required")
+    client = boto3.client("s3", endpoint_url="http://{}:{}".format(*server), config=plain)
+    for file in album.rglob("*.*"):
+        client.put_object(Bucket=BUCKET, Key=f"album/{file.relative_to(album)}", Body=file.read_bytes())
+    proxy.break_for(3, "wrong", GET)
+    annotate_here(URL, tmp_path / "store", **patient(120))
+    annotate_here(album, tmp_path / "folder")
+    assert_same_rows(tmp_path / "folder", tmp_path / "store")
+    proxy.break_all("wrong", GET)
+    with pytest.raises(UnreadError, match="other bytes than those of the object's checksum"):
+        annotate_here(URL, tmp_path / "other", **patient(1))
+    assert not len(tables(tmp_path / "other")[0])
 
 
 def test_a_slow_store_is_no_dead_one(album: Path, proxy: FaultProxy, tmp_path: Path) -> None:

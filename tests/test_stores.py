@@ -4,8 +4,10 @@ import io
 import logging
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from s3fs import S3FileSystem
 from batch.errors import RootError
 from batch.outcome import ImageFile, Key, Setback, Status
 from batch.roots import open_root, typed_root
+from batch.roots.store_client import are_its_bytes, store_client
 from batch.roots.walk import WalkSettings
 from batch.workers.fetching import forget_outages
 
@@ -290,3 +293,21 @@ def test_keys_that_are_odd(client: Any, tmp_path: Path) -> None:
     assert paths(URL) == expected
     for path in expected:
         assert open_root(URL).source(path).open("rb").read() == b"abc"
+
+
+def test_what_is_no_checksum_is_not_taken_for_one(client: Any) -> None:
+    """The ETag of what was uploaded in parts, or encrypted by a key of somebody's, says nothing of the bytes."""
+    put(client, "plain.jpg")
+    client.put_object(Bucket=BUCKET, Key="encrypted.jpg", Body=b"abc", ServerSideEncryption="aws:kms")
+    parts = client.create_multipart_upload(Bucket=BUCKET, Key="parts.jpg")["UploadId"]
+    of = {"Bucket": BUCKET, "Key": "parts.jpg", "UploadId": parts}
+    part = client.upload_part(**of, PartNumber=1, Body=b"abc")
+    client.complete_multipart_upload(**of, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    files = store_client("s3")
+    for key, other in (("plain.jpg", False), ("encrypted.jpg", True), ("parts.jpg", True)):
+        place = f"{BUCKET}/{key}"
+        facts = files.info(place)
+        assert are_its_bytes(files, "s3", place, facts, b"abc", 10)
+        assert are_its_bytes(files, "s3", place, facts, b"abd", 10) is other
+    google = {"md5Hash": b64encode(md5(b"abc").digest()).decode()}  # noqa: S324 - as Google has it
+    assert [are_its_bytes(None, "gs", "", google, content, 10) for content in (b"abc", b"abd")] == [True, False]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 _INPUT, _OUTPUT = 2**16, 2**16
 """Bytes that are read, and decompressed, at a time at most."""
 _MOST_MARKS = 1024
+_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's window bits for a gzip header and the largest window
 
 
@@ -85,7 +86,9 @@ class GzipFile:
         while not chunk:
             self._input = self._input or self._file.read(_INPUT)
             if self._decompressor.eof:
-                if not self._input.strip(b"\0"):  # some pad the end
+                if len(self._input) < len(_MAGIC):
+                    self._input += self._file.read(_INPUT)
+                if not self._input.startswith(_MAGIC):  # some pad the end
                     return b""
                 self._decompressor = zlib.decompressobj(_GZIP)  # files that were joined
             elif not self._input:

@@ -42,12 +42,12 @@ class Members(Protocol):
 
 
 def plain(name: str) -> str:
-    """The name of a member as unpacking makes it: ``/a/b`` and ``./a/b`` are ``a/b``."""
-    return "/".join(part for part in name.split("/") if part not in ("", "."))
+    """The name of a member as unpacking makes it: ``/a/b``, ``./a/b`` and ``../a/b`` are ``a/b``."""
+    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
 
 
 def member_path(name: str) -> str | None:
-    """The path of a member below its archive; None if it is hidden, or leads out of the archive by ``..``."""
+    """The path of a member below its archive; None if it is hidden."""
     path = plain(name)
     return None if not path or "\0" in path or is_hidden(path) else to_text(path)
 

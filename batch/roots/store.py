@@ -15,7 +15,7 @@ from batch.names import from_text, to_text
 from batch.outcome import ImageError, ImageFile, Key, Status
 from batch.roots.archive import PACKED
 from batch.roots.root import ImageSource, InOnePiece, Listed, Listing, Member, Version, check_size, is_hidden
-from batch.roots.store_client import SCHEMES, ask, store_client
+from batch.roots.store_client import SCHEMES, are_its_bytes, ask, store_client
 from batch.roots.walk import WalkSettings
 
 _ANSWER, _LISTING = 30.0, 3600.0
@@ -107,6 +107,8 @@ class Store(InOnePiece):
         content = bytes(self._ask("cat_file", key, seconds, start=0, end=size)) if size else b""
         if len(content) != size:
             raise TransientError(f"the store gives {len(content)} bytes of {size}")
+        if not are_its_bytes(self._files, self._scheme, key, facts, content, _ANSWER):
+            raise TransientError("the store gives other bytes than those of the object's checksum")
         return content
 
     def may_open(self, _path: str) -> bool:

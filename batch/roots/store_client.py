@@ -5,8 +5,11 @@ of silence, each in another way. Google's alone cannot be told: it tries for hal
 """
 
 import os
+import re
+from base64 import b64decode
 from collections.abc import Callable
 from functools import partial
+from hashlib import md5
 from typing import Any
 
 from batch.faults import TransientError
@@ -14,7 +17,11 @@ from batch.faults import TransientError
 CONNECT, QUIET = 10.0, 20.0
 """Seconds that a connection may take, and that it may be silent."""
 
-_TOLD = {"ListObjectsV2": "IsTruncated", "HeadObject": "ContentLength"}
+_MD5 = re.compile("[0-9a-f]{32}")
+_EXPRESS = "--x-s3"
+"""How the names of S3's directory buckets end, whose ETags are no checksums."""
+
+_TOLD = {"ListObjectsV2": "IsTruncated", "HeadObject": "ContentLength", "GetObject": "ETag"}
 """What each answer of S3 tells: one without it is somebody else's, as of a network that wants a login first. s3fs takes
 such a page of a listing for the last one."""
 
@@ -36,6 +43,26 @@ def ask(client: Any, method: str, *arguments: Any, seconds: float, **options: An
     from fsspec.asyn import sync
 
     return sync(client.loop, getattr(client, f"_{method}"), *arguments, timeout=seconds, **options)
+
+
+def are_its_bytes(client: Any, scheme: str, place: str, facts: dict[str, Any], content: bytes, seconds: float) -> bool:
+    """Whether these are an object's bytes, as far as the store tells its MD5 (RFC 1321); raises what ``ask`` does.
+
+    S3 tells it as the ETag of what was uploaded in one part, unless that is encrypted by a key of somebody's:
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html. Google tells it by a name of its own.
+    """
+    if scheme == "gs":
+        told = b64decode(facts.get("md5Hash") or "").hex()
+    else:
+        told = str(facts.get("ETag", "")).strip('"').lower() if scheme == "s3" else ""
+    if not _MD5.fullmatch(told) or told == md5(content, usedforsecurity=False).hexdigest():
+        return True
+    if scheme == "gs":
+        return False
+    bucket, key = client._find_bucket_key(place)
+    head = ask(client, "call_s3", "head_object", seconds=seconds, Bucket=bucket, Key=key)
+    with_a_key = head.get("SSECustomerAlgorithm") or head.get("ServerSideEncryption", "").startswith("aws:kms")
+    return bool(with_a_key) or bucket.endswith(_EXPRESS)
 
 
 async def _checked_session(client: Any, *arguments: Any, **options: Any) -> Any:

@@ -2,11 +2,9 @@
 
 import tarfile
 import threading
-import zlib
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from batch.faults import TransientError
 from batch.images.formats import has_image_suffix
@@ -18,6 +16,8 @@ from batch.waiting_for_disks import ask, asking
 _PIECE = 2**20
 _MAGIC = slice(257, 262)
 """Where the header of a member says that it is one (POSIX.1-1988, ustar)."""
+_NAME, _GNU = slice(0, 100), (slice(257, 265), b"ustar  \0")
+"""Where its name stands, and what tells GNU's older format, which has times where others have the name's start."""
 
 
 class _Stream(Protocol):
@@ -39,13 +39,27 @@ class _Pieces:
         return self._stream.read(size)
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose name is the one that GNU tar gives it, also in a dump (``--listed-incremental``)."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header, as tarfile does, which takes the times of GNU's for the start of its name."""
+        member = super().frombuf(buf, encoding, errors)
+        place, gnu = _GNU
+        if buf[place] == gnu:
+            name = bytes(buf[_NAME]).partition(b"\0")[0].decode(encoding, errors)
+            member.name = name.rstrip("/") if member.isdir() else name
+        return member
+
+
 class TarMembers:
     """An open tar archive, which has been gone through once. Several threads may read it."""
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
         self._stream = _Pieces(file.open("rb") if file.suffix.lower() == ".tar" else GzipFile(file))
-        self._tar = tarfile.TarFile(fileobj=self._stream, encoding="utf-8")  # type: ignore[arg-type]
+        self._tar = tarfile.TarFile(fileobj=self._stream, encoding="utf-8", tarinfo=_Member)  # type: ignore[arg-type]
         self._files: dict[str, tarfile.TarInfo] = {}
         self._entries: dict[str, tarfile.TarInfo] = {}
         self._starts: dict[str, bytes] = {}
@@ -78,13 +92,14 @@ class TarMembers:
         self._stream.seek(self._tar.offset)
         if self._stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError(f"no end of archive at byte {self._tar.offset}")
-        with suppress(OSError, EOFError, zlib.error):  # what is no archive behind it does no harm
+        behind = self._stream.read(_PIECE)  # what is no archive does no harm
+        start = len(behind) - len(behind.lstrip(b"\0"))
+        start -= start % tarfile.BLOCKSIZE
+        if behind[start:][_MAGIC] == b"ustar":
+            at = self._tar.offset + tarfile.BLOCKSIZE + start
+            raise tarfile.ReadError(f"another archive is joined to it at byte {at}. Unpack them (tar -xi)")
+        while behind:  # to where gzip has its checksum
             behind = self._stream.read(_PIECE)
-            start = len(behind) - len(behind.lstrip(b"\0"))
-            start -= start % tarfile.BLOCKSIZE
-            if behind[start:][_MAGIC] == b"ustar":
-                at = self._tar.offset + tarfile.BLOCKSIZE + start
-                raise tarfile.ReadError(f"another archive is joined to it at byte {at}. Unpack them (tar -xi)")
 
     def spelled(self, _encoding: str) -> "TarMembers":
         """The same: names are UTF-8, or bytes that are not."""
