@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run, annotate_here, astronaut, tables
+from conftest import WORKER, Run, annotate_here, astronaut, tables
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from batch.detection.crop import crop_faces
 from batch.pictures.crop_files import flat_name
+from batch.settings import DetectorSettings, WorkerSettings
 from jobs.annotation.job import AnnotationJob
+from model.bundle import DETECTOR_MODEL
 from model.data.datasets import read_sets
 from model.labels import EMOTIONS
 
@@ -35,6 +37,55 @@ def test_crops_are_sorted_by_emotion_and_can_be_trained_on(photos: Path, tmp_pat
         old.replace(new)
     annotate_here(photos, tmp_path / "out", crops=sorted_by_hand, rescan=True)
     assert sorted(sorted_by_hand.rglob("*.png")) == sorted([*moved, *named[len(moved) :]])
+
+
+def test_crops_follow_a_photograph_that_is_replaced(tmp_path: Path) -> None:
+    """Another photograph under the name has its own crops, in the place of the old ones; moved ones stay."""
+    root, crops = tmp_path / "photos", tmp_path / "crops"
+    root.mkdir()
+    both = Image.new("RGB", (1024, 512))
+    both.paste(astronaut(), (0, 0))
+    both.paste(astronaut(), (512, 0))
+    for name in ("a.png", "b.png"):
+        both.save(root / name)
+    annotate_here(root, tmp_path / "out", crops=crops)
+    assert [file.name for file in sorted(crops.rglob("*.png"))] == [
+        f"{one}.png.{n}.png" for one in "ab" for n in (0, 1)
+    ]
+    [moved] = crops.rglob("b.png.0.png")
+    moved = moved.rename(crops / "fear" / moved.name)
+    before = {file: file.read_bytes() for file in crops.rglob("*.png")}
+    annotate_here(root, tmp_path / "out", crops=crops, rescan=True)
+    assert {file: file.read_bytes() for file in crops.rglob("*.png")} == before
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.asarray(astronaut())[:, ::-1] // 2).save(root / name)
+    annotate_here(root, tmp_path / "out", crops=crops)
+    [crop] = crops.rglob("a.png.*.png")
+    assert np.asarray(Image.open(crop)).mean() < 0.6 * np.asarray(Image.open(moved)).mean()
+    assert [(file, file.read_bytes()) for file in crops.rglob("b.png.0.png")] == [(moved, before[moved])]
+
+
+def test_crops_of_another_detector_take_the_place_of_the_old_ones(photos: Path, tmp_path: Path) -> None:
+    """They are those that a fresh folder would have."""
+    cnn = WorkerSettings(DetectorSettings("cnn", model=DETECTOR_MODEL), networks=WORKER.networks)
+    annotate_here(photos, tmp_path / "out", crops=tmp_path / "crops", worker=WORKER)
+    annotate_here(photos, tmp_path / "out", crops=tmp_path / "crops", worker=cnn)
+    annotate_here(photos, tmp_path / "new", crops=tmp_path / "fresh", worker=cnn)
+    written, fresh = (
+        {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*.png")}
+        for folder in (tmp_path / "crops", tmp_path / "fresh")
+    )
+    assert written == fresh
+
+
+def test_crops_of_another_run_are_left_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Two outputs with photographs of one name cannot share a folder: the second is told so; its tables are whole."""
+    for number, name in enumerate(("one", "two")):
+        (tmp_path / name).mkdir()
+        astronaut().resize((512 + number, 512)).save(tmp_path / name / "x.png")
+        annotate_here(tmp_path / name, tmp_path / f"{name} out", crops=tmp_path / "crops")
+    assert "is of another photograph of that name. Name another folder" in caplog.text
+    assert len(list((tmp_path / "crops").rglob("*.png"))) == len(tables(tmp_path / "two out")[1]) == 1
 
 
 def test_crops_are_the_faces_in_colour(tmp_path: Path) -> None:

@@ -100,9 +100,12 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file beside ``path`` to write to, which is put in its place once it is whole."""
-    unfinished = path.with_name(f".{path.name[-60:]}.unfinished")  # a name may have 255 bytes, four a character
+def replacing(path: Path, mark: str = "") -> Iterator[BinaryIO]:
+    """A temporary file beside ``path`` to write to, which is put in its place once it is whole.
+
+    ``mark`` tells it from that of somebody else who writes this file now.
+    """
+    unfinished = path.with_name(f".{path.name[-50:]}{mark}.unfinished")  # a name may have 255 bytes, four a character
     try:
         with new_file(unfinished) as file:
             yield file
@@ -139,7 +142,7 @@ def write_picture(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
+            with replacing(path, f".{os.getpid()}") as file:  # runs with outputs of their own may share a folder
                 write(file)
     except OutputError as error:
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SUCH_NAME):
