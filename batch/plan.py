@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -139,7 +139,7 @@ class Plan:
         self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
         sight.pass_over(tuple(images.unlistable))
         emptied = sight.unseen or (root.name in self.filled_roots and not walk.is_choosy)
-        if self.found == before and emptied and not images.unlistable and not self.prune:
+        if self.found == before and emptied and not (images.unlistable or self.prune or _has_others(root, walk)):
             raise _looks_unmounted(root)
         if self.found == before:
             self.empty.append(root.name)
@@ -217,6 +217,14 @@ def _side_by_side(
     while image is not None:
         yield None, image
         image = next(known, None)
+
+
+def _has_others(root: Root, walk: WalkSettings) -> bool:
+    """Whether a root has images, all of which the patterns or the shard leave out."""
+    return (
+        not walk.takes_all
+        and next(iter(root.images(replace(walk, shard=(1, 1), include=(), exclude=()))), None) is not None
+    )
 
 
 def _looks_unmounted(root: Root) -> RootError:

@@ -153,6 +153,19 @@ def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path) -> None:
     assert (refused.value.status, refused.value.width) == (Status.TOO_LARGE, 60_000)
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "avif"])
+def test_the_size_of_what_is_too_large_is_that_of_the_upright_image(suffix: str, tmp_path: Path) -> None:
+    """As in the rows of all other images."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("L", (40, 30)).convert("RGB").save(tmp_path / f"a.{suffix}", exif=exif)
+    photograph = read_photograph(tmp_path / f"a.{suffix}", MANY, 640)
+    assert (photograph.width, photograph.height) == (30, 40)
+    with pytest.raises(ImageError, match="30 x 40 pixels are more") as refused:
+        read_photograph(tmp_path / f"a.{suffix}", 1000, 640)
+    assert (refused.value.width, refused.value.height) == (30, 40)
+
+
 def png(width: int, height: int) -> bytes:
     """An image of one bit per pixel, all black."""
 

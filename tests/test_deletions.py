@@ -299,6 +299,25 @@ def test_a_disk_that_cannot_be_looked_at(library: Path, output: Path, monkeypatc
     assert "scan" in known(output)
 
 
+@pytest.mark.parametrize("walk", [{"include": ("trip/*",)}, {"shard": (1, 2)}], ids=["include", "shard"])
+def test_a_choice_of_which_nothing_is_left_ends_no_night(
+    walk: dict[str, object], library: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where other images lie below the root its disk is there: the row is kept, and told; without them it is exit 5."""
+    output, choice = tmp_path / "out", {"walk": WalkSettings(**walk)}
+    wanted = [path for path in ALL if WalkSettings(**walk).wants(path)]
+    annotate_here(library, output)
+    for path in wanted:
+        (library / path).rename(tmp_path / path.replace("/", " "))
+    assert annotate_here(library, output, **choice).images == 0
+    assert known(output) == ALL
+    assert "none of" in caplog.text
+    for path in set(ALL) - set(wanted):
+        (library / path).unlink()
+    with pytest.raises(RootError, match="Is its disk mounted"):
+        annotate_here(library, output, **choice)
+
+
 def test_a_dry_run_counts_deletions(library: Path, output: Path, caplog: pytest.LogCaptureFixture) -> None:
     """--dry-run says how many rows would go, and how many are kept and why."""
     caplog.set_level(logging.INFO, "annotate")

@@ -288,6 +288,17 @@ def test_photographs_in_archives(photos: Path, tmp_path: Path) -> None:
     assert "the archive has been replaced" in done.output
 
 
+def test_a_photograph_with_a_long_name_costs_its_sidecar_alone(photos: Path, tmp_path: Path) -> None:
+    """Also where the folder of the sidecars is there already."""
+    long = f"deep/{'a' * 251}.jpg"
+    shutil.copy(photos / "deep" / "a.jpg", photos / long)
+    write_tables(tmp_path / "out", *(outcome(photos, path, {BOX: "joy"}) for path in ("deep/a.jpg", long)))
+    for how in (("-o", tmp_path / "xmp"), ("-o", tmp_path / "xmp"), ("--in-place",)):
+        done = export(tmp_path / "out", *how)
+        assert (done.exit_code, "1 with names that no sidecar" in done.output) == (0, True), done.output
+    assert (photos / "deep" / "a.jpg.xmp").exists()
+
+
 def test_a_photograph_in_too_many_folders_costs_its_sidecar_alone(photos: Path, tmp_path: Path) -> None:
     """As it may lie in an archive, it is told of, and the others have theirs."""
     deep = f"{'a/' * 1500}a.jpg"

@@ -79,6 +79,15 @@ def test_what_a_kill_has_left_of_published_checkpoints_goes(left: tuple[str, ...
     assert len(tables(output)[0]) == 2
 
 
+def test_checkpoints_may_lie_elsewhere(root: Path, output: Path, tmp_path: Path) -> None:
+    """A link to a folder of another disk stays, and is no error at the end of a run."""
+    (tmp_path / "elsewhere").mkdir()
+    (output / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    assert annotate_here(root, output, rescan=True).images == 2
+    assert annotate_here(root, output).images == 0
+    assert list((output / "checkpoints").iterdir()) == []
+
+
 def test_what_somebody_keeps_there_is_left_alone(root: Path, output: Path) -> None:
     """Whatever its name ends in."""
     (output / ".mine.new").write_text("mine")

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -72,14 +72,14 @@ def read_photograph(file: ImageSource, max_pixels: int, decode_long_side: int) -
         if image.format in _NOT_READ:
             raise ImageError(Status.UNREADABLE, _NOT_READ[image.format])
         width, height = full or image.size
-        _check_size(width, height, max_pixels)
+        _check_size(image, width, height, max_pixels)
         if image.format in _SHRUNK:
             shrink = max(1.0, max(width, height) / decode_long_side)
             image.draft("L", (math.ceil(width / shrink), math.ceil(height / shrink)))
         image.load()
         if not full and image.format not in _SHRUNK:
             width, height = image.size  # a HEIC may turn out larger, or smaller, than its header says
-            _check_size(width, height, max_pixels)
+            _check_size(image, width, height, max_pixels)
         orientation, taken_at = orientation_and_moment(image)
         gray = np.ascontiguousarray(_upright(_gray(image), orientation))
     if orientation >= 5:
@@ -121,25 +121,27 @@ def _at_most(pixels: int, file: ImageSource) -> Iterator[None]:
         yield
     except Image.DecompressionBombError as error:
         Image.MAX_IMAGE_PIXELS = None
-        _check_size(*_size_in_header(file), pixels)
+        _check_header(file, pixels)
         raise ImageError(Status.TOO_LARGE, f"an image within it has more than --max-pixels {pixels}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = None
 
 
-def _check_size(width: int, height: int, most: int) -> None:
+def _check_size(image: Image.Image, width: int, height: int, most: int) -> None:
+    """Raise ImageError, with the size of the upright image, if it has more pixels."""
     if width * height > most:
+        # Pillow has the size of a TIFF upright already, and would decode a PNG to find out
+        if image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info):
+            orientation, _ = orientation_and_moment(image)
+            width, height = (height, width) if orientation >= 5 else (width, height)
         reason = f"{width} x {height} pixels are more than --max-pixels {most}"
         raise ImageError(Status.TOO_LARGE, reason, width, height)
 
 
-def _size_in_header(file: ImageSource) -> tuple[int, int]:
-    """Width and height as the header has them; (0, 0) for a format that opening may cost more than a header."""
-    try:
-        with file.open("rb") as stream, Image.open(stream, formats=_ONLY_HEADER) as image:
-            return image.size
-    except UnidentifiedImageError:
-        return 0, 0
+def _check_header(file: ImageSource, most: int) -> None:
+    """Check the size in the header of a format of which opening costs no more."""
+    with suppress(UnidentifiedImageError), file.open("rb") as stream, Image.open(stream, formats=_ONLY_HEADER) as image:
+        _check_size(image, *image.size, most)
 
 
 @contextmanager

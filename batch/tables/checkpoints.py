@@ -143,7 +143,7 @@ class Checkpoints:
                 if (half or name.endswith(".unfinished")) and not file.is_dir():
                     file.unlink(missing_ok=True)
             self._written = {}
-            if self._folder.exists() and not self._names():
+            if self._folder.exists() and not self._folder.is_symlink() and not self._names():
                 self._folder.rmdir()
 
     def _names(self) -> list[str]:

@@ -136,6 +136,8 @@ def _opened(output: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         raise OutputError(f"{error.filename} is missing, but the table beside it is there. {_WAY_OUT}") from error
     except NotADirectoryError as error:
         raise OutputError(f"{output} is a file. Name the output folder of annotate: {output.parent}.") from error
+    except PermissionError as error:
+        raise OutputError(f"{error.filename} may not be read. Give this user the permission (chmod, chown).") from error
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"The tables in {output} cannot be read: {error}. {_WAY_OUT}") from error
 

@@ -1,5 +1,6 @@
 """XMP sidecars: what photo managers read beside a photograph, ``IMG.jpg.xmp`` for ``IMG.jpg``."""
 
+import errno
 import logging
 import time
 from collections import Counter
@@ -75,6 +76,10 @@ def _read(sidecar: Path) -> bytes | None:
             return sidecar.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # writing it will tell
+                return None
+            raise
 
 
 def _regions(image: AnnotatedImage) -> tuple[list[Region], tuple[int, int]]:
