@@ -30,7 +30,7 @@ class DetectorSpec:
 
 
 DETECTORS = {
-    "cascade": DetectorSpec(0.5),
+    "cascade": DetectorSpec(0.5, version=8),
     "cnn": DetectorSpec(
         0.38,
         weight=3,

@@ -253,7 +253,7 @@ def test_a_cascades_votes_rank_its_windows(monkeypatch: pytest.MonkeyPatch) -> N
 
     class Windows:
         def detectMultiScale3(self, _gray: np.ndarray, **options: object) -> tuple[np.ndarray, None, np.ndarray]:  # noqa: N802
-            assert (options["scaleFactor"], options["minSize"], options["minNeighbors"]) == (1.2, (20, 20), 0)
+            assert (options["scaleFactor"], options["minSize"], options["minNeighbors"]) == (1.15, (20, 20), 0)
             boxes = np.array([[0, 0, 20, 20], [1, 0, 20, 20], [10, 0, 20, 20], [30, 0, 20, 20]])
             return boxes, None, np.array([[0.5], [2.0], [1.0], [-1.0]])
 

@@ -1,7 +1,7 @@
 """The rows are those that they have always been.
 
-``golden.csv`` has the faces and emotions as the networks tell them that shipped when the verifier was last trained; up
-to then those of ``cascade`` were what revision 5ffb6ef had written, whose networks ran on OpenCV's DNN and Keras.
+``golden.csv`` has the faces and emotions as they were when their detector last changed. Before that those of the
+``cascade`` were what the networks of their day made of the windows of revision 5ffb6ef.
 """
 
 from pathlib import Path

@@ -47,10 +47,17 @@ def intersection_over_smaller(first: np.ndarray, second: np.ndarray) -> np.ndarr
 
 
 def _shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    a, b = first[:, None, :].astype(float), second[None, :, :].astype(float)
-    corner = np.maximum(a[..., :2], b[..., :2])
-    sides = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - corner
-    return np.asarray(np.maximum(sides, 0).prod(axis=-1))
+    a, b = first.astype(float)[:, None], second.astype(float)[None]
+    begins, ends = (a[..., :2], b[..., :2]), (a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    across, down = (
+        np.minimum(*(end[..., axis] for end in ends)) - np.maximum(*(begin[..., axis] for begin in begins))
+        for axis in (0, 1)
+    )
+    return np.asarray(np.maximum(across, 0) * np.maximum(down, 0))
+
+
+_AT_ONCE = 64
+"""Boxes of which it is calculated together how far they overlap others."""
 
 
 def non_max_suppression(
@@ -65,9 +72,13 @@ def non_max_suppression(
     """
     order = np.lexsort((*boxes.T[::-1], -scores))
     kept: list[int] = []
-    alive = np.ones(len(boxes), bool)
-    for index in order:
-        if alive[index]:
-            kept.append(int(index))
-            alive &= measure(boxes[index : index + 1], boxes)[0] <= overlap
+    while len(order):
+        best, alive = order[:_AT_ONCE], np.ones(len(order), bool)
+        apart = measure(boxes[best], boxes[order]) <= overlap
+        for place, index in enumerate(best):
+            if alive[place]:
+                kept.append(int(index))
+                alive &= apart[place]
+        alive[: len(best)] = False
+        order = order[alive]
     return np.array(kept, int)
