@@ -14,12 +14,12 @@ check: ## linters, types, layers
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
 test: ## all tests, and how much of the code they run
-	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=batch --cov=model --cov=jobs --cov-report=term:skip-covered
+	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder --cov=batch --cov=model --cov=jobs --cov-report=term:skip-covered
 
 nightly: ## all tests, with a hundred kills instead of twenty, every call on the output failing once, and emulated stores
 	.venv/bin/pip install --quiet adlfs gcsfs gcp-storage-emulator
 	! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix .azurite azurite
-	PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.azurite/node_modules/.bin:$$PATH" ANNOTATE_KILLS=100 ANNOTATE_FAULTS=9999 .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.azurite/node_modules/.bin:$$PATH" ANNOTATE_KILLS=100 ANNOTATE_FAULTS=9999 .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 mutants: ## plant small defects and count those that no test notices; MUTANTS="model.data.split*" picks some
 	.venv/bin/pip install --quiet mutmut && .venv/bin/mutmut run $(MUTANTS)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -121,11 +121,13 @@ class Plan:
         """The images of a root that are to be annotated; at its end notes what became of the known ones."""
         walk = self.walk.of_root(root.name)
         images = self._listings[root.name] = root.images(walk)
-        sight, before = Sight(images.devices), self.found
+        sight, before, left_out = Sight(images.devices), self.found, list[str]()
         for found, image in _side_by_side(images, self._spelled_as_now(images, known)):
             if found is None:
                 if image and walk.wants(image.path):
                     sight.unseen.append(image)
+                elif image and len(left_out) < _ENOUGH:
+                    left_out.append(image.path)
                 continue
             self.found += 1
             if image:
@@ -139,7 +141,8 @@ class Plan:
         self.unlistable |= {f"{root.name}/{folder}": reason for folder, reason in images.unlistable.items()}
         sight.pass_over(tuple(images.unlistable))
         emptied = sight.unseen or (root.name in self.filled_roots and not walk.is_choosy)
-        if self.found == before and emptied and not (images.unlistable or self.prune or _has_others(root, walk)):
+        looks_empty = self.found == before and emptied and not images.unlistable and not self.prune
+        if looks_empty and all(map(root.is_gone, left_out)):
             raise _looks_unmounted(root)
         if self.found == before:
             self.empty.append(root.name)
@@ -193,6 +196,9 @@ class Plan:
         self.kept.update({f"{root.name}/{folder}": count for folder, count in deletions.kept.items()})
 
 
+_ENOUGH = 100
+"""Known images that the patterns or the shard leave out, of which one that is there shows that their disk is."""
+
 _NONE: tuple[str, Iterator[KnownImage]] = ("", iter(()))
 
 
@@ -217,14 +223,6 @@ def _side_by_side(
     while image is not None:
         yield None, image
         image = next(known, None)
-
-
-def _has_others(root: Root, walk: WalkSettings) -> bool:
-    """Whether a root has images, all of which the patterns or the shard leave out."""
-    return (
-        not walk.takes_all
-        and next(iter(root.images(replace(walk, shard=(1, 1), include=(), exclude=()))), None) is not None
-    )
 
 
 def _looks_unmounted(root: Root) -> RootError:

@@ -32,8 +32,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignor
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
-LONGEST = ("test_train_detector", "test_kill", "test_training.py", "test_train_faces", "test_mutations", "test_cluster")
-"""Files whose tests take longest: begun first, so that no worker is left with one while the others are done."""
+LONGEST = (
+    *("test_store_faults", "test_train_detector", "test_training.py", "test_cluster", "test_pool", "test_faults"),
+    *("test_train_faces", "test_annotate", "test_report", "test_program", "test_kill", "test_training_rules"),
+    *("test_network.py", "test_mutations", "test_floors", "test_training_in_process", "test_archives"),
+)
+"""Files whose tests take longest: begun first, so that no worker is left with one while the others are done, and so
+that of three workers on two cores one is with tests that mostly wait."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

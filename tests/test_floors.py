@@ -10,12 +10,12 @@ from conftest import annotate_here, tables, without_people
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from batch.detection.networks import onnx_classifier
 from batch.settings import DetectorSettings, WorkerSettings
 from jobs.training.detection_metrics import curve, match
 from model.bundle import DETECTOR_MODEL, EMOTION_MODEL, GLANCE_MODEL, read_card
 from model.data.fer2013 import read_fer2013
 from model.evaluation.metrics import measure
-from model.inference import Classifier
 from model.labels import EMOTIONS
 
 LEAST_RECALL, LEAST_PRECISION = {"cascade": 0.90, "cnn": 0.93, "yunet": 0.95}, 0.97
@@ -81,7 +81,7 @@ def test_each_emotion_is_recognised(shared_data: Path) -> None:
     crops = read_fer2013(folder / "fer2013.csv.xz", folder / "fer2013new.csv")["PublicTest"]
     counted = crops.truth["votes"] >= 0
     card = read_card(EMOTION_MODEL)
-    probabilities = Classifier(card, 256).predict(crops.crops[counted])
+    probabilities = onnx_classifier(EMOTION_MODEL.with_suffix(".onnx"))(crops.crops[counted])
     probabilities = probabilities[:, [card.labels.index(emotion) for emotion in EMOTIONS]]
     figures = measure(probabilities, crops.truth["votes"][counted], EMOTIONS)
     recalls = {emotion: round(figures.per_class[emotion]["recall"], 3) for emotion in EMOTIONS}

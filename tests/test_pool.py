@@ -217,7 +217,7 @@ def test_sparse_giants_cost_themselves(jobs: int, worker: WorkerSettings, photos
     for name in ("1.jpg", "4.jpg"):
         endless_jpeg(tmp_path / name)
     found = [ImageFile(Key(str(tmp_path), f"{number}.jpg"), 1, 1) for number in range(6)]
-    outcomes = list(annotate_images(found, replace(worker, image_timeout=4), jobs))
+    outcomes = list(annotate_images(found, replace(worker, image_timeout=3), jobs))
     assert [outcome.found.key for outcome in outcomes] == [one.key for one in found]
     failed = {outcome.found.key.path for outcome in outcomes if outcome.status in FAILED}
     assert failed == {"1.jpg", "4.jpg"}

@@ -120,7 +120,7 @@ def test_another_answer_than_the_object_is_no_verdict_on_it(
 
 
 def test_bytes_that_are_not_the_objects_cost_no_row(
-    album: Path, proxy: FaultProxy, server: tuple[str, int], tmp_path: Path
+    album: Path, proxy: FaultProxy, server: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many, but others, are asked for again, also where the client itself has no checksum to look at."""
     plain = Config(request_checksum_calculation="when_required")
@@ -131,10 +131,11 @@ def test_bytes_that_are_not_the_objects_cost_no_row(
     annotate_here(URL, tmp_path / "store", **patient(120))
     annotate_here(album, tmp_path / "folder")
     assert_same_rows(tmp_path / "folder", tmp_path / "store")
-    proxy.break_all("wrong", GET)
+    monkeypatch.setattr(Patience.__init__, "__defaults__", ((0.1, 0.1), patience.MANY, 0.0))
+    proxy.break_all("wrong", f"{GET}deep/3.png")
     with pytest.raises(UnreadError, match="other bytes than those of the object's checksum"):
         annotate_here(URL, tmp_path / "other", **patient(1))
-    assert not len(tables(tmp_path / "other")[0])
+    assert set(tables(tmp_path / "store")[0]["path"]) - set(tables(tmp_path / "other")[0]["path"]) == {"deep/3.png"}
 
 
 def test_a_slow_store_is_no_dead_one(album: Path, proxy: FaultProxy, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def quickly() -> None:
 
 def _exported_here(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
     """What ``model.export`` starts a process for, in this one, which has Keras already."""
-    with patch.object(sys, "argv", ["", *words[3:]]), redirect_stdout(StringIO()) as said:
+    with patch.object(sys, "argv", ["", *words[4:]]), redirect_stdout(StringIO()) as said:
         export._export()
     return subprocess.CompletedProcess(words, 0, said.getvalue(), "")
 

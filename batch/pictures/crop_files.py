@@ -95,14 +95,8 @@ class CropFiles:
 
     def _is_due(self, image: AnnotatedImage, face: AnnotatedFace) -> bool:
         old = self._lying(image.key, face.number)
-        if old is None:
-            return True
-        if os.lstat(old).st_mtime >= image.annotated_at.timestamp():
-            return False
-        mark = _mark_of(old)
-        if mark is None or old.parent.name != mark.folder:
-            return False
-        return (mark.version, mark.box) != (image.version, face.box)
+        mark = _mark_of_before(image, old) if old else None
+        return old is None or (mark is not None and (mark.version, mark.box) != (image.version, face.box))
 
     def _needless(self, image: AnnotatedImage) -> Iterator[Path]:
         """Crops, where they were written, of faces that the photograph had before it was changed."""
@@ -110,8 +104,8 @@ class CropFiles:
             old = self._lying(image.key, number)
             if old is None:
                 return
-            mark = _mark_of(old) if os.lstat(old).st_mtime < image.annotated_at.timestamp() else None
-            if mark and mark.photograph == _hashed(image.key) and mark.folder == old.parent.name:
+            mark = _mark_of_before(image, old)
+            if mark and mark.photograph == _hashed(image.key):
                 yield old
 
     def _lying(self, key: Key, number: int) -> Path | None:
@@ -121,6 +115,16 @@ class CropFiles:
 
     def _name(self, key: Key, number: int) -> str:
         return f"{flat_name(picture_place(key).relative_to(self._parent))}.{number}.png"
+
+
+def _mark_of_before(image: AnnotatedImage, crop: Path) -> _Mark | None:
+    """What a crop says of itself that lies where it was written, before the image was annotated."""
+    try:
+        is_older = os.lstat(crop).st_mtime < image.annotated_at.timestamp()
+    except OSError:  # gone meanwhile
+        return None
+    mark = _mark_of(crop) if is_older else None
+    return mark if mark and mark.folder == crop.parent.name else None
 
 
 def _mark_of(crop: Path) -> _Mark | None:

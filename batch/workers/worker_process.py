@@ -72,10 +72,7 @@ class WorkerProcess:
 
     def __init__(self, work: Work, settings: WorkerSettings) -> None:
         """Start it and wait until it is ready; raises WorkerDied, OSError, or what made it fail."""
-        with (
-            _starting,
-            _away_from_this_folder(),
-        ):  # also as threads that import joblib side by side may meet it half imported
+        with _starting, _away_from_this_folder():  # threads that import joblib side by side may meet it half imported
             from joblib.externals.loky.backend.context import get_context  # which a run with nothing new does without
 
             self._connection, theirs = multiprocessing.Pipe()
