@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -352,35 +353,50 @@ def test_what_cannot_be_looked_at_is_not_taken_for_another_kind_of_file(
     assert tables(tmp_path / "out")[0]["status"].equals(before["status"])
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the disk hang, and is not here")
-@pytest.mark.parametrize(
-    ("call", "place"),
-    [("newfstatat", "photos"), ("getdents64", "photos/deep"), ("read", "photos.tar"), ("fsync", "out/checkpoints")],
+HANGING = (
+    ("newfstatat", "photos"),
+    ("getdents64", "photos/deep"),
+    ("read", "photos.tar"),
+    ("fsync", "out/checkpoints"),
 )
-def test_a_disk_that_hangs_ends_the_run(call: str, place: str, photos: Path, tmp_path: Path) -> None:
-    """With exit code 5, soon after --store-timeout and not when the system comes back; the next run is whole."""
-    root = photos
-    if place.endswith(".tar"):
-        root = tmp_path / place
-        with tarfile.open(root, "w") as tar:
-            tar.add(photos, ".")
+"""System calls that do not come back, and where: as the run looks, lists, opens an archive, or writes."""
+
+
+def ended_by_a_disk(call: str, place: str, folder: Path) -> tuple[str, float, int]:
+    """What a run says whose call at ``place`` in ``folder`` hangs, after how many seconds, and its exit code."""
     hangs = f"inject={call}:delay_enter={14_000_000}"
-    at = tmp_path / place
-    strace = ["strace", "-f", "-o", tmp_path / "trace", "-P", at, "-e", f"trace={call}", "-e", hangs]
-    command = annotate_command(root, "-o", tmp_path / "out", "-j", "1", "--store-timeout", "10")
+    strace = ["strace", "-f", "-o", folder / "trace", "-P", folder / place, "-e", f"trace={call}", "-e", hangs]
+    root = folder / (place if place.endswith(".tar") else "photos")
+    command = annotate_command(root, "-o", folder / "out", "-j", "1", "--store-timeout", "10")
     process = subprocess.Popen([*strace, *command], stderr=subprocess.PIPE, text=True, env=environment())
     assert process.stderr
     since, said = time.monotonic(), ""
     while "error:" not in said:
         said = process.stderr.readline()
         assert said, "it ends without an error"
-    assert 10 < time.monotonic() - since < 20
-    assert "does not answer, for 10 s by now (--store-timeout), when it is asked about" in said
-    assert str(at) in said
-    assert process.wait() == 5
+    seconds = time.monotonic() - since
+    code = process.wait()
     process.stderr.close()
-    annotate_here(root, tmp_path / "out")
-    assert len(tables(tmp_path / "out")[0]) == 4
+    return said, seconds, code
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the disk hang, and is not here")
+def test_a_disk_that_hangs_ends_the_run(photos: Path, tmp_path: Path) -> None:
+    """With exit code 5, soon after --store-timeout and not when the system comes back; the next run is whole."""
+    folders = [tmp_path / call for call, _ in HANGING]
+    for folder in folders:
+        shutil.copytree(photos, folder / "photos")
+        with tarfile.open(folder / "photos.tar", "w") as tar:
+            tar.add(photos, ".")
+    with ThreadPoolExecutor(len(HANGING)) as threads:  # they wait
+        ends = list(threads.map(ended_by_a_disk, *zip(*HANGING, strict=True), folders))
+    for (_, place), folder, (said, seconds, code) in zip(HANGING, folders, ends, strict=True):
+        assert "does not answer, for 10 s by now (--store-timeout), when it is asked about" in said
+        assert str(folder / place) in said
+        assert 10 < seconds < 20, place
+        assert code == 5
+        annotate_here(folder / (place if place.endswith(".tar") else "photos"), folder / "out")
+        assert len(tables(folder / "out")[0]) == 4
 
 
 def test_whoever_asks_a_disk_about_a_file_is_known(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,8 +74,8 @@ def test_a_store_that_hangs_longer_than_an_image_may_take_costs_no_row(
     album: Path, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     """Fetching has a clock of its own: what kills a worker is decoding that takes long, and no network."""
-    proxy.break_for(10, "hang", GET)
-    annotate_here(URL, tmp_path / "store", jobs=2, **patient(120, image_timeout=4))
+    proxy.break_for(7, "hang", GET)
+    annotate_here(URL, tmp_path / "store", jobs=2, **patient(120, image_timeout=3))
     annotate_here(album, tmp_path / "folder")
     assert_same_rows(tmp_path / "folder", tmp_path / "store")
 
@@ -85,7 +85,7 @@ def test_a_store_that_is_out_is_waited_for(
     fault: Any, album: Path, proxy: FaultProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever its answer to everything is meanwhile, the rows are those of the folder, and the log says it at once."""
-    proxy.break_for(4, fault)
+    proxy.break_for(3, fault)
     annotate_here(URL, tmp_path / "store", **patient(120))
     annotate_here(album, tmp_path / "folder")
     assert_same_rows(tmp_path / "folder", tmp_path / "store")
@@ -127,7 +127,8 @@ def test_bytes_that_are_not_the_objects_cost_no_row(
     client = boto3.client("s3", endpoint_url="http://{}:{}".format(*server), config=plain)
     for file in album.rglob("*.*"):
         client.put_object(Bucket=BUCKET, Key=f"album/{file.relative_to(album)}", Body=file.read_bytes())
-    proxy.break_for(3, "wrong", GET)
+    monkeypatch.setattr("batch.workers.fetching._PAUSES", (0.1, 0.2, 0.4))
+    proxy.break_for(1.5, "wrong", GET)
     annotate_here(URL, tmp_path / "store", **patient(120))
     annotate_here(album, tmp_path / "folder")
     assert_same_rows(tmp_path / "folder", tmp_path / "store")
