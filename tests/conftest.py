@@ -140,6 +140,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
 
 
+def unmeasured() -> dict[str, str]:
+    """The environment for a command whose coverage is not wanted, as it is killed, or one of many: it is faster so."""
+    return {name: value for name, value in environment().items() if not name.startswith("COVERAGE_")}
+
+
 def annotate_chunk(chunk: list[ImageFile], settings: WorkerSettings) -> list[Result]:
     """What a worker makes of each image of a chunk, in order."""
     from batch.workers.worker import annotate_each  # and OpenCV with it

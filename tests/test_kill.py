@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import OFTEN, annotate_command, annotate_here, assert_same_tables, astronaut, environment, noise
+from conftest import OFTEN, annotate_command, annotate_here, assert_same_tables, astronaut, noise, unmeasured
 
 LANES = {"tables": (), "csv": ("--csv",)}
 KILLS = int(os.environ.get("ANNOTATE_KILLS", "20")) // len(LANES)
@@ -62,14 +62,15 @@ def killed_runs(root: Path, output: Path, options: tuple[str, ...], seed: int) -
             some = ["--limit", instants.randrange(1, 40)] if kill % 2 else []  # so that runs also die as they publish
             anew = ["--rescan"] if kill % 7 == 6 else []
             if kill % 5 == 0:  # now and then one comes to its end, so that there is something to read
-                subprocess.run(annotate_command(root, "-o", output, "-q", "--limit", 3, *options), check=True)
+                few = annotate_command(root, "-o", output, "-q", "--limit", 3, *options)
+                subprocess.run(few, check=True, env=unmeasured())
             command = annotate_command(root, "-o", output, "-q", "--jobs", 1 + kill % 3 % 2, *options, *some, *anew)
             command[2] = OFTEN + command[2]
-            process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment())
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=unmeasured())
             time.sleep(instants.uniform(0.2, 4.5))
             process.kill()
             process.wait()
-        finished = subprocess.run(annotate_command(root, "-o", output, *options), check=False, env=environment())
+        finished = subprocess.run(annotate_command(root, "-o", output, *options), check=False, env=unmeasured())
         assert finished.returncode == 0
     finally:
         reader.stopped.set()

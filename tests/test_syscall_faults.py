@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import skimage.data
-from conftest import annotate_command, annotate_here, assert_same_tables, environment, noise
+from conftest import annotate_command, annotate_here, assert_same_tables, noise, unmeasured
 from PIL import Image
 
 from batch.tables.snapshot import read_annotations
@@ -70,7 +70,7 @@ def traced(photos: Path, output: Path, trace: Path, *options: str) -> subprocess
         text=True,
         timeout=120,
         check=False,
-        env={**environment(), "PYTHONPATH": paths},
+        env={**unmeasured(), "PYTHONPATH": paths},
     )
 
 

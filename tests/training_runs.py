@@ -19,7 +19,7 @@ from unittest.mock import patch
 import keras
 import numpy as np
 import pytest
-from conftest import astronaut
+from conftest import astronaut, unmeasured
 from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
@@ -136,7 +136,7 @@ def kill_when(file: Path, *arguments: object, cwd: Path, first: str = "pass") ->
     process = subprocess.Popen(
         [sys.executable, "-c", start, *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"},
+        env={**unmeasured(), "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"},
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 200
