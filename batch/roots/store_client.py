@@ -49,16 +49,16 @@ def are_its_bytes(client: Any, scheme: str, place: str, facts: dict[str, Any], c
     """Whether these are an object's bytes, as far as the store tells its MD5 (RFC 1321); raises what ``ask`` does.
 
     S3 tells it as the ETag of what was uploaded in one part, unless that is encrypted by a key of somebody's:
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html. Google tells it by a name of its own.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html. Google tells it by a name of its own, and what
+    Azure calls an ETag looks otherwise.
     """
-    if scheme == "gs":
-        told = b64decode(facts.get("md5Hash") or "").hex()
-    else:
-        told = str(facts.get("ETag", "")).strip('"').lower() if scheme == "s3" else ""
+    told = b64decode(facts.get("md5Hash") or "").hex() or str(facts.get("ETag", "")).strip('"').lower()
     if not _MD5.fullmatch(told) or told == md5(content, usedforsecurity=False).hexdigest():
         return True
-    if scheme == "gs":
-        return False
+    return scheme == "s3" and _has_another_etag(client, place, seconds)
+
+
+def _has_another_etag(client: Any, place: str, seconds: float) -> bool:
     bucket, key = client._find_bucket_key(place)
     head = ask(client, "call_s3", "head_object", seconds=seconds, Bucket=bucket, Key=key)
     with_a_key = head.get("SSECustomerAlgorithm") or head.get("ServerSideEncryption", "").startswith("aws:kms")
