@@ -10,8 +10,8 @@ install: ## a virtual environment with everything
 format: ## mend what can be mended
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
-check: ## linters, types, layers
-	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+check: ## linters, types on each system, layers
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/mypy --platform win32 && .venv/bin/mypy --platform darwin && .venv/bin/lint-imports
 
 test: ## all tests, and how much of the code they run
 	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder --cov=batch --cov=model --cov=jobs --cov-report=term:skip-covered

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,11 @@ def check_onnx(file: Path, labels: int | None = None) -> None:
 
 def _check() -> None:
     """What the process of its own does: exit with the reason if something is wrong."""
-    import resource
+    if sys.platform != "win32":
+        import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+        with suppress(ValueError):  # there is a lower limit already, or macOS knows none of this kind
+            resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     import onnx
 
     file, labels = sys.argv[1], int(sys.argv[2])

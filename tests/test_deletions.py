@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -231,6 +232,28 @@ def test_a_mount_point_that_is_gone(library: Path, output: Path) -> None:
     shutil.rmtree(library / "disk2")
     annotate_here(library, output)
     assert known(output) == ALL
+
+
+def test_another_disk_in_its_place(library: Path, tmp_path: Path) -> None:
+    """New images in the place of the known ones are renamed ones, but not on a disk that is another than around it."""
+    memory = Path("/dev/shm")  # noqa: S108 - a disk of its own
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second disk")
+    follow = {"walk": WalkSettings(follow_symlinks=True)}
+    with TemporaryDirectory(dir=memory) as one, TemporaryDirectory(dir=memory) as other:
+        for number in range(6):
+            save(Path(one) / f"{number}.png", number)
+            save(Path(other) / f"other {number}.png", number)
+        (library / "usb").symlink_to(one)
+        annotate_here(library, tmp_path / "out", **follow)
+        (library / "usb").unlink()
+        (library / "usb").symlink_to(other)
+        annotate_here(library, tmp_path / "out", **follow)
+    on_disk = [path for path in known(tmp_path / "out") if path.startswith("usb/")]
+    assert on_disk == [
+        *(f"usb/{number}.png" for number in range(6)),
+        *(f"usb/other {number}.png" for number in range(6)),
+    ]
 
 
 def test_a_person_deletes(library: Path, output: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,11 +2,13 @@
 
 import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import annotate_here, tables
+from conftest import annotate_command, annotate_here, assert_same_rows, environment, tables
 
 from batch.tables.files import flush, write_durably
 from jobs.options import annotation_settings
@@ -19,6 +21,35 @@ def test_cores_are_counted_without_affinity(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert annotation_settings([str(tmp_path)]).processes >= here
     assert annotation_settings([str(tmp_path)], jobs=3).processes == 3
+
+
+LACKING = """
+import os
+import signal
+
+for module, names in {
+    signal: ("SIGHUP", "SIGQUIT", "SIGBUS", "SIGKILL"),
+    os: ("sched_getaffinity", "O_DIRECTORY", "mkfifo", "getuid", "geteuid", "statvfs", "getpgid", "setsid", "killpg"),
+}.items():
+    for name in names:
+        delattr(module, name)
+"""
+"""What each Python of a folder with this as sitecustomize.py does first: take away what Windows lacks."""
+
+
+def test_processes_run_where_signals_and_calls_are_missing(photos: Path, tmp_path: Path) -> None:
+    """The program and its workers give the same rows, and know them again."""
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking" / "sitecustomize.py").write_text(LACKING)
+    path = os.pathsep.join([str(tmp_path / "lacking"), *sys.path])
+    words = annotate_command(photos, "--output", tmp_path / "out", "--jobs", 2)
+    for said in ("4 images in", "nothing new"):
+        done = subprocess.run(
+            words, env=environment() | {"PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert (done.returncode, said in done.stderr) == (0, True), done.stderr
+    annotate_here(photos, tmp_path / "here")
+    assert_same_rows(tmp_path / "out", tmp_path / "here")
 
 
 @pytest.fixture

@@ -57,9 +57,13 @@ class Folder:
         return True
 
     def is_mount_point(self, folder: str) -> bool:
-        """Whether another disk is mounted there."""
-        with asking(self.path / from_text(folder)):
-            return (self.path / from_text(folder)).is_mount()
+        """Whether another disk lies there than around it, or that cannot be seen; Path.is_mount is not for Windows."""
+        place = self.path / from_text(folder)
+        try:
+            with asking(place):
+                return place.stat().st_dev != place.parent.stat().st_dev
+        except OSError:
+            return True
 
     def device(self, folder: str) -> int | None:
         """The device that a folder lies on; None if there is no such folder or nothing in it."""

@@ -22,8 +22,17 @@ makes ready, so that a process that has come so far is sound."""
 
 _GIVEN_UP = 1
 """Exit code of a process that has given up an image, and itself: ``time_limit``."""
-_OF_DECODERS = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE)
-_FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT)
+
+
+def _exit_codes(*names: str) -> tuple[int, ...]:
+    """The exit codes of processes that such a signal has ended; Windows lacks some."""
+    return tuple(-getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+_OF_DECODERS = _exit_codes("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
+_FROM_OUTSIDE = _exit_codes("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""On Windows the one is the other."""
 
 _TO_START, _TO_END = 300.0, 1.0
 """Seconds that a process has until it is ready, and to end."""
@@ -119,7 +128,7 @@ class WorkerProcess:
         """Kill the process; whoever waits for its results gets WorkerDied."""
         with _starting:
             if self._process.exitcode is None and self._process.pid:
-                os.kill(self._process.pid, signal.SIGKILL)
+                os.kill(self._process.pid, _KILL)
 
     def _received(self, until: float) -> "Result | Waiting | _Raised | None":
         """What it says next, but for beats; raises TimeoutError if it is silent for too long, or not done in time."""
