@@ -97,6 +97,30 @@ def test_the_numbers_in_the_text_are_those_of_the_files() -> None:
     assert f"{glance['share_of_faces_that_passes']:.1%}".replace("%", " %") in of_glance
 
 
+def test_the_second_files_figures_are_those_of_its_json() -> None:
+    """Accuracy, means and calibration of fer2013.keras, and on how many images."""
+    known = facts("fer2013")["validation"]
+    (section,) = (" ".join(part.split()) for part in CARD.split("\n# ") if part.startswith("The second file"))
+    assert (
+        f"labels, {known['images']:,} images: **accuracy {known['accuracy']:.1%}".replace("%", " %")
+        + f", mean recall {known['mean_recall']:.3f}, macro-F1 {known['macro_f1']:.3f}, expected calibration error"
+        f" {known['ece']:.3f}**"
+    ) in section
+
+
+def test_the_detectors_average_precision_is_that_of_its_json() -> None:
+    """By the sizes of faces, and at both overlaps."""
+    known = facts("detector")["validation"]["average_precision"]
+    every, small, middle, large = (
+        f"{known[f'IoU 0.35, {sizes} px']:.2f}" for sizes in ("40 to inf", "40 to 80", "80 to 160", "160 to inf")
+    )
+    strict = f"{known['IoU 0.5, 40 to inf px']:.2f}"
+    assert (
+        f"average precision {every} at an IoU of 0.35 ({small} for faces of 40 to 80 pixels, {middle} up to 160,"
+        f" {large} above) and {strict} at 0.5."
+    ) in " ".join(CARD.split())
+
+
 @pytest.mark.parametrize("name", ["emotions", "faces"])
 def test_the_json_is_of_this_file(name: str) -> None:
     """The .json names the digest of the .keras that the .onnx was made of."""
