@@ -1,6 +1,8 @@
 """The verifier's data, calibration and crops: by hand, and as scikit-learn and SciPy have them."""
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -255,6 +257,23 @@ def test_the_threshold_is_the_settings() -> None:
     outcome = answered(asked, looks)
     assert looks.seen == [3, 2]
     assert [face.box.x for face in outcome.faces] == pytest.approx([0])
+
+
+def test_the_seconds_of_both_looks_are_told() -> None:
+    """Beside those of the worker's other stages."""
+
+    def slow(name: str) -> Callable[[np.ndarray], np.ndarray]:
+        def network(crops: np.ndarray) -> np.ndarray:
+            time.sleep(0.01)
+            return Looks()(name)(crops)
+
+        return network
+
+    found = replace(proposed([0.5], [90]), seconds={"detect": 7.0})
+    seconds = answered(labelled_faces(found, DetectorSettings("cascade")), slow).seconds
+    assert seconds["detect"] == 7.0
+    assert 0.02 <= seconds[VERIFY] < 1
+    assert len(seconds) == 3
 
 
 @pytest.mark.parametrize("levels", [[], [2, 2]])

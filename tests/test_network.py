@@ -9,7 +9,6 @@ from drawn_faces import draw_crops
 from model.emotions.network import inference_network, start_from, training_network
 from model.errors import TrainingError
 from model.layers import SHRINK, Shrink, without_normalisation
-from model.training.batches import TrainingSettings
 
 HEAD = "emotion"
 
@@ -52,9 +51,6 @@ def test_crops_are_shrunk_in_training_only(trained: keras.Model) -> None:
     shrink.side = 32
     assert shrink(pixels(), training=True).shape == (12, 32, 32, 1)
     assert shrink(pixels()).shape == (12, 48, 48, 1)
-    growing = TrainingSettings(8, progressive=True)
-    assert [growing.side(epoch) for epoch in range(8)] == [32, 32, 32, 32, 40, 40, 48, 48]
-    assert TrainingSettings(8).side(0) == 48
     assert not any(isinstance(layer, Shrink) for layer in inference_network(trained, HEAD, 1.0).layers)
 
 

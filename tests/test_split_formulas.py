@@ -7,7 +7,7 @@ import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from model.data.crops import VOTES, LabelledCrops, hard_labelled, image_keys
-from model.data.split import HELD_OUT_SHARE, hold_out, in_turn, split_parts
+from model.data.split import HELD_OUT_SHARE, check_folder, hold_out, in_turn, split_parts
 from model.errors import DataError
 
 LABELS = ("a", "b", "c")
@@ -89,6 +89,24 @@ def test_too_few_are_said(tmp_path: Path) -> None:
     only_a = hard_labelled(crops([0], 9).images, np.array([0]), LABELS[:2])
     with pytest.raises(DataError, match=r"to validate on every class needs at least 1; b has 0"):
         split_parts({"train": crops([0, 1]), "val": only_a}, 0, tmp_path)
+
+
+def test_class_folders_are_counted_before_they_are_read(tmp_path: Path) -> None:
+    """Five files of each class, but where they stand in parts; of a person's own labels these; no_face is none."""
+    own = ("cat", "dog")
+    for folder, count in (("cat", 5), ("dog", 4), ("no_face", 1)):
+        for number in range(count):
+            (tmp_path / "few" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "few" / folder / f"{number}.png").touch()
+            (tmp_path / "parts" / "train" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "parts" / "train" / folder / f"{number}.png").touch()
+    with pytest.raises(DataError, match=r"few: a fifth of .* at least 5, or none; dog has 4"):
+        check_folder(tmp_path / "few", own)
+    check_folder(tmp_path / "parts", own)
+    (tmp_path / "few" / "dog" / "4.png").touch()
+    check_folder(tmp_path / "few", own)
+    with pytest.raises(DataError, match="cat"):
+        check_folder(tmp_path / "few", None)
 
 
 def test_labels_take_turns() -> None:

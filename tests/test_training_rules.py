@@ -132,6 +132,13 @@ def test_training_adjusts_by_the_prior_of_what_it_is_trained_on(tmp_path: Path) 
     assert half / half[0] == pytest.approx(shifted / shifted[0], abs=1e-5)
 
 
+def test_crops_grow_in_the_second_half() -> None:
+    """32 pixels for half of the epochs, 40 for a quarter, and then whole."""
+    growing = TrainingSettings(8, progressive=True)
+    assert [growing.side(epoch) for epoch in range(8)] == [32, 32, 32, 32, 40, 40, 48, 48]
+    assert TrainingSettings(8).side(0) == 48
+
+
 def test_evenness_shows_rare_labels_more_often() -> None:
     """At 1 every label is shown as often, at 0 every image, at a half by the root of its share; the sum stays."""
     each = one_set(crops([0] * 7 + [1] * 2 + [2]))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jobs.training.windows import FACE, IGNORED, _paste, _resampled, cut_window
+from jobs.training.windows import FACE, IGNORED, _draw_place, _paste, _resampled, _varied, cut_window
 
 SIDE = 128
 NOTHING = np.zeros((0, 4))
@@ -108,7 +108,11 @@ class Drawn:
         self.limits.append(limits)
         return self.values.pop(0)
 
-    uniform = integers
+    uniform = normal = integers
+
+    def random(self, *_: int) -> Any:
+        """The next value, whose limits are 0 and 1."""
+        return self.values.pop(0)
 
 
 def test_a_face_is_pasted_softly_where_it_is_said_to_be() -> None:
@@ -173,3 +177,74 @@ def test_windows_are_resampled_as_opencv_resizes() -> None:
             found = _resampled(levels, np.array([4.0, 8.0]), np.array([scale, scale]), 20)
             line = found[10] if levels is ramp else found[:, 10]
             assert line == pytest.approx(4 * (corner + (np.arange(20) + 0.5) / scale - 0.5), abs=1.2)
+
+
+def test_a_window_around_a_face_shows_it_as_large_as_is_drawn() -> None:
+    """By hand: 800 x 400 pixels, a window of 100; a face 40 high is to be 20 high, and is moved."""
+    gray, faces = np.zeros((400, 800), np.uint8), np.array([[9.0, 9, 9, 9], [100, 50, 30, 90], [200, 100, 30, 40]])
+    rng = Drawn(0.25, 1, np.log(20), np.log([1.0, 1.25]), np.array([0.5, 0.75]))
+    scale, corner = _draw_place(gray, faces, NOTHING, 100, rng)
+    assert scale == pytest.approx([0.5, 0.625])
+    assert rng.limits == [(2,), (pytest.approx(np.log(16)), pytest.approx(np.log(80))), (-0.1, 0.1, 2)]
+    room = 100 / scale - [30, 40]
+    assert corner == pytest.approx([200 - room[0] / 2, 100 - room[1] / 2 + 0.25 * room[1]])
+
+
+@pytest.mark.parametrize(
+    ("height", "wanted", "expected"),
+    [(40.0, 60.0, 1.5), (40.0, 72.0, 1.6), (390.0, 16.0, 0.7 / 8)],  # at most 1.6; at least 0.7 of the whole
+)
+def test_windows_are_neither_enlarged_nor_shrunk_without_end(height: float, wanted: float, expected: float) -> None:
+    """A photograph is at least 0.7 of a window long, and none is enlarged by more than 1.6."""
+    gray, face = np.zeros((400, 800), np.uint8), np.array([[5.0, 5, 30, height]])
+    rng = Drawn(0.9, 0, np.log(wanted), np.zeros(2), np.array([0.5, 0.5]))
+    assert _draw_place(gray, face, NOTHING, 100, rng)[0] == pytest.approx([expected, expected])
+
+
+def test_a_window_anywhere_lies_between_the_whole_photograph_and_its_pixels() -> None:
+    """A fourth of them, and all where no face is large enough; at the border they stay inside where there is room."""
+    gray, faces = np.zeros((400, 800), np.uint8), np.array([[9.0, 9, 9, 9], [100, 50, 30, 90]])
+    rng = Drawn(0.24, np.array([0.5, 0.99]), np.log(0.5), np.zeros(2), np.array([0.5, 0.5]))
+    scale, corner = _draw_place(gray, faces, NOTHING, 100, rng)
+    assert (scale.tolist(), corner.tolist()) == ([0.5, 0.5], [300, 200])
+    assert rng.limits[0] == (pytest.approx(np.log(1 / 8)), 0)
+    rng = Drawn(np.array([0.5, 0.5]), 0.0, np.zeros(2), np.array([0.0, 1.0]))
+    scale, corner = _draw_place(gray, faces[:1], NOTHING, 1000, rng)  # all of it, with room around
+    assert rng.limits[0] == (0.0, 0)
+    assert corner.tolist() == [-200, 0]
+
+
+def test_what_was_mistaken_is_shown_in_its_share_of_windows() -> None:
+    """At 0.14 of the draws it is, whether there are faces or not; at 0.15 the faces' turn comes."""
+    gray, face, wrong = (
+        np.zeros((400, 800), np.uint8),
+        np.array([[100.0, 50, 30, 90]]),
+        np.array([[600.0, 300, 50, 50]]),
+    )
+    middle = np.array([0.5, 0.5])
+    scale, corner = _draw_place(gray, face, wrong, 100, Drawn(0.14, 0, np.log(50), np.zeros(2), middle))
+    assert corner + 50 / scale == pytest.approx([625, 325])
+    scale, corner = _draw_place(gray, face, wrong, 100, Drawn(0.15, 0.5, 0, np.log(90), np.zeros(2), middle))
+    assert corner + 50 / scale == pytest.approx([115, 95])
+
+
+def test_exposure_and_contrast_by_hand() -> None:
+    """A power of the level, spread around a half, and shifted; nothing else where the draws are 0.15 or more."""
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    rng = Drawn(np.log(1.2), np.log(0.7), 0.1, 0.15, 0.15, 0.15)
+    found = _varied(pixels, rng)
+    assert rng.limits == [(-0.4, 0.4), (-0.5, 0.25), (-0.15, 0.15)]
+    levels = ((np.arange(256) / 255) ** 1.2 - 0.5) * 0.7 + 0.6
+    assert found.reshape(-1).tolist() == np.clip(np.round(levels * 255), 0, 255).tolist()
+
+
+def test_blur_noise_and_jpeg_by_hand() -> None:
+    """Each with a chance of 0.15, in this order, as OpenCV does them."""
+    pixels = np.random.default_rng(0).integers(60, 200, (32, 32), np.uint8)
+    speckles = np.random.default_rng(1).normal(0, 5, (32, 32))
+    rng = Drawn(0.0, 0.0, 0.0, 0.14, 1.1, 0.14, 5, speckles, 0.14, 35)
+    blurred = cv2.GaussianBlur(pixels, (0, 0), 1.1)
+    noisy = np.clip(np.round(blurred + speckles), 0, 255).astype(np.uint8)
+    coded = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 35])[1]
+    assert np.array_equal(_varied(pixels, rng), cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))
+    assert rng.limits[3:] == [(0.4, 1.5), (2, 10), (0, 5, (32, 32)), (20, 70)]
