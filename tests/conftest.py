@@ -61,7 +61,11 @@ def without_people() -> Image.Image:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A folder with a face, none, and a damaged file, at two depths."""
-    root = tmp_path / "photos"
+    return write_photos(tmp_path / "photos")
+
+
+def write_photos(root: Path) -> Path:
+    """Write what ``photos`` has into the folder ``root``."""
     (root / "deep" / "er").mkdir(parents=True)
     astronaut().save(root / "astronaut.jpg", quality=92)
     astronaut().transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / "deep" / "mirrored.png")

@@ -17,7 +17,7 @@ def pixels() -> np.ndarray:
     return np.concatenate([draw_crops("joy", 6, 1), draw_crops("anger", 6, 2)])[..., None].astype("float32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trained() -> keras.Model:
     """A network whose normalisations have seen data, with large logits."""
     keras.utils.set_random_seed(0)
@@ -49,8 +49,9 @@ def test_crops_are_shrunk_in_training_only(trained: keras.Model) -> None:
     """A training network may see smaller crops while it learns; what ships has nothing of it."""
     shrink = trained.get_layer(SHRINK)
     shrink.side = 32
-    assert shrink(pixels(), training=True).shape == (12, 32, 32, 1)
-    assert shrink(pixels()).shape == (12, 48, 48, 1)
+    smaller, whole = (shrink(pixels(), training=training) for training in (True, False))
+    shrink.side = 48
+    assert (smaller.shape, whole.shape) == ((12, 32, 32, 1), (12, 48, 48, 1))
     assert not any(isinstance(layer, Shrink) for layer in inference_network(trained, HEAD, 1.0).layers)
 
 

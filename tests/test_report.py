@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import annotate_here, astronaut, noise
+from conftest import annotate_here, astronaut, noise, write_photos
 from report_pages import CHROMIUM, FILTERING, many, seen_by_browser
 from scipy.stats import binomtest
 from typer.testing import CliRunner
@@ -24,16 +24,23 @@ from jobs.report_page.page import render
 ODD = ("<script>alert(1)<", "$x^{", "_hidden", "日本 & קובץ")
 
 
-@pytest.fixture
-def annotations(photos: Path, tmp_path: Path) -> Path:
-    """An output with faces in folders of odd names, with moments and without, and images that could not be used."""
+@pytest.fixture(name="odd_photos", scope="module")
+def odd_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs in folders of odd names, with moments and without, and images that cannot be used."""
+    photos = write_photos(tmp_path_factory.mktemp("odd") / "photos")
     for number, name in enumerate(ODD):
         (photos / name).mkdir()
         astronaut().rotate(number).save(photos / name / "face.jpg", exif=taken(2020 + number))
     (photos / ODD[0] / "script>.jpg").write_bytes(b"no image")
     noise(1).save(photos / "noise.png")
-    annotate_here(photos, tmp_path / "out")
-    return tmp_path / "out"
+    return photos
+
+
+@pytest.fixture(scope="module")
+def annotations(odd_photos: Path) -> Path:
+    """The output of them, for those who read it."""
+    annotate_here(odd_photos, odd_photos.parent / "out")
+    return odd_photos.parent / "out"
 
 
 def taken(year: int) -> bytes:
@@ -44,12 +51,12 @@ def taken(year: int) -> bytes:
     return exif.tobytes()
 
 
-def test_page_stands_alone_and_runs_nothing_of_others(annotations: Path, photos: Path) -> None:
+def test_page_stands_alone_and_runs_nothing_of_others(annotations: Path, odd_photos: Path) -> None:
     """The page has the figures, loads nothing and shows names that look like HTML or formulas as text."""
     page = render(annotations)
     faces = pd.read_parquet(annotations / "faces.parquet")
     assert f"{len(faces)} faces in 10 images" in page
-    assert f"{photos} (10 images)" in page
+    assert f"{odd_photos} (10 images)" in page
     assert "&lt;script&gt;alert(1)&lt;" in page
     assert "$x^{" in page and "_hidden" in page
     assert "not an image" in page
@@ -86,7 +93,7 @@ def test_no_face_comes_twice_among_the_surest(photos: Path, tmp_path: Path) -> N
     assert render(tmp_path / "out").count("<figure data-row") == 2
 
 
-def test_links_lead_to_the_photographs(annotations: Path, photos: Path, tmp_path: Path) -> None:
+def test_links_lead_to_the_photographs(annotations: Path, odd_photos: Path, tmp_path: Path) -> None:
     """Each face of the contact sheets is a link to its file, as seen from where the page lies, whatever its name."""
     from urllib.parse import unquote
 
@@ -94,7 +101,7 @@ def test_links_lead_to_the_photographs(annotations: Path, photos: Path, tmp_path
     links = re.findall(r'<a href="([^"]+)"><span class="crop">', render(annotations, page=tmp_path / "site" / "r.html"))
     assert links
     for link in links:
-        assert (tmp_path / "site" / unquote(link)).resolve().is_relative_to(photos)
+        assert (tmp_path / "site" / unquote(link)).resolve().is_relative_to(odd_photos)
         assert (tmp_path / "site" / unquote(link)).is_file()
 
 
@@ -129,19 +136,20 @@ def test_the_numbers_of_the_charts_are_a_table(annotations: Path) -> None:
         assert ("deep" in "".join(numbers["group"])) is not anonymous
 
 
-def test_anonymous_page_has_no_faces_and_no_names(annotations: Path, photos: Path) -> None:
+def test_anonymous_page_has_no_faces_and_no_names(annotations: Path, odd_photos: Path) -> None:
     """Without names and faces there are still the totals, the folders as numbers, and the failures by status."""
     page = render(annotations, anonymous=True)
     assert "<img" not in page and "<script" not in page
-    for name in ("astronaut", "_hidden", "script&gt;", "broken", "deep/", str(photos)):
+    for name in ("astronaut", "_hidden", "script&gt;", "broken", "deep/", str(odd_photos)):
         assert name not in page
     assert "folder 1" in page and "unreadable" in page
 
 
-def test_photographs_that_are_gone(annotations: Path, photos: Path) -> None:
+def test_photographs_that_are_gone(photos: Path, tmp_path: Path) -> None:
     """A face whose photograph is gone is named all the same."""
+    annotate_here(photos, tmp_path / "out")
     shutil.rmtree(photos)
-    page = render(annotations)
+    page = render(tmp_path / "out")
     assert 'src="data:' not in page
     assert page.count("not there any more") == page.count("<figure data-row") > 0
 
