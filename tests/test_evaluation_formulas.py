@@ -1,9 +1,11 @@
 """Figures of a model and of the difference between two: by hand, and as scikit-learn and SciPy have them."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
@@ -11,8 +13,11 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 from batch.detection.networks import without_label
 from model.data.crops import hard_labelled
 from model.errors import DataError
+from model.evaluation import pictures
+from model.evaluation.face_pictures import draw_recall_by_size
 from model.evaluation.metrics import confidence_bins, expected_calibration_error, measure, rates
-from model.evaluation.predictions import Predictions, columns_of, compare, predictions
+from model.evaluation.predictions import Predictions, answers_by_set, columns_of, compare, pooled, predictions
+from model.evaluation.table import as_json, as_markdown
 from model.labels import EMOTIONS
 
 LABELS = ("a", "b", "c")
@@ -159,3 +164,89 @@ def test_wider_bins_never_find_more() -> None:
     errors = [expected_calibration_error(confidence, correct, bins) for bins in (15, 5, 1)]
     assert all(more >= less - 1e-12 for more, less in pairwise(errors))
     assert errors[-1] == pytest.approx(abs(confidence.mean() - correct.mean()))
+
+
+# --- tables and pictures
+
+
+FIVE = Predictions(
+    np.zeros((5, 48, 48), np.uint8),
+    ("a", "b"),
+    np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4], [0.05, 0.95]]),
+    np.array([0, 0, 0, 1, 1]),
+)
+"""Of three a one is right, of two b one; sure and wrong of the second."""
+
+
+def test_each_labelling_is_measured_by_itself() -> None:
+    """A set with two has a row for each: what one calls right the other calls wrong."""
+    crops = hard_labelled(np.zeros((2, 48, 48), np.uint8), np.array([0, 1]), LABELS)
+    crops.truth["votes"] = np.array([0, 2])
+    found = answers_by_set(lambda _: np.eye(3)[:2], [("x", crops)])
+    assert {name: answer.figures.accuracy for name, answer in found.items()} == {"x by emotion": 1, "x by votes": 0.5}
+
+
+def test_sets_count_the_same_in_the_mean_and_by_their_images_together() -> None:
+    """Three sets of 0, 0 and 1 right have a third; one image of each label in the table has its recall."""
+    good, bad = answers([0, 1, 2], [0, 1, 2]), answers([0, 1, 2], [1, 2, 0])
+    sets = {"one": bad, "two": bad, "three": good}
+    assert as_json(sets)["mean"]["accuracy"] == pytest.approx(1 / 3)
+    assert as_json(sets)["sets"]["three"]["mean_recall"] == 1
+    assert pooled([FIVE, FIVE]).figures.confusion == [[2, 4], [2, 2]]
+    head, _, row = as_markdown({"x": FIVE}).splitlines()
+    assert head == "| data | faces | accuracy | mean recall | macro-F1 | ECE | a | b |"
+    figures = FIVE.figures
+    four = " | ".join(f"{value:.3f}" for value in (0.4, 5 / 12, figures.macro_f1, figures.ece))
+    assert row == f"| x | 5 | {four} | 0.33 | 0.50 |"
+
+
+def test_cells_of_the_confusion_matrix_are_shares_of_the_true_label() -> None:
+    """True ones down, predicted ones across, each row adding up to all."""
+    [axes] = pictures.confusion_matrix({"": FIVE}).axes
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (0, 0): "33%\n1",
+        (1, 0): "67%\n2",
+        (0, 1): "50%\n1",
+        (1, 1): "50%\n1",
+    }
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    assert "accuracy 40.0 %" in axes.get_title()
+    [axes] = pictures.recalls_by_set({"x": FIVE, "y": FIVE}).axes
+    assert [text.get_text() for text in axes.texts] == ["33%", "50%"] * 2
+    assert axes.get_title().endswith(f"{5 / 12:.3f}")
+
+
+def test_the_reliability_diagram_has_what_is_right_over_what_is_claimed() -> None:
+    """Each answer in a bin of its own: at its confidence, 0 or 1; below, how many there are."""
+    top, bottom = pictures.reliability_diagram(FIVE).axes
+    line = top.lines[1]
+    assert line.get_xdata() == pytest.approx([0.6, 0.7, 0.8, 0.9, 0.95])
+    assert line.get_ydata() == pytest.approx([0, 0, 0, 1, 1])
+    assert sum(bar.get_height() for bar in bottom.patches) == 5
+    assert {round(bar.get_height()) for bar in top.patches} == {0, 1}
+
+
+def test_the_surest_mistakes_are_shown_first_with_both_names() -> None:
+    """Guess and confidence above the truth; right ones have their name alone."""
+    titles = [axes.get_title() for axes in pictures.prediction_grid(FIVE).axes]
+    assert [title for title in titles if "is " in title] == ["b 80 %\nis a", "b 70 %\nis a", "a 60 %\nis b"]
+    assert sorted(title for title in titles if title and "is " not in title) == ["a\n90 %", "b\n95 %"]
+
+
+def test_the_best_epoch_is_the_one_of_least_loss() -> None:
+    """Counted from one, as people do, in both panels."""
+    history = {"loss": [3, 2, 1], "val_loss": [3, 1, 2], "accuracy": [1, 2, 3], "val_mean_recall": [4, 5, 6]}
+    for axes in pictures.training_curves(history).axes:
+        marked = axes.lines[-1]
+        assert (marked.get_label(), marked.get_xdata()[0]) == ("best epoch, 2", 2)
+    loss, recall = pictures.training_curves(history).axes
+    assert [list(line.get_ydata()) for line in loss.lines[:2]] == [[3, 2, 1], [3, 1, 2]]
+    assert [list(line.get_ydata()) for line in recall.lines[:2]] == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_recall_by_size_is_the_share_that_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of two faces of 20 to 30 pixels one, the one of 35, and none of 40 and more; a side on an edge is above it."""
+    drawn: list[tuple[int, float]] = []
+    monkeypatch.setattr(Axes, "bar", lambda _axes, place, share, **_: drawn.append((place, share)))
+    draw_recall_by_size(np.array([20, 29.9, 35, 40]), np.array([1, 0, 1, 0]), tmp_path / "recall.png")
+    assert drawn == [(0, 0), (1, 0.5), (2, 1), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0)]

@@ -163,3 +163,50 @@ def test_a_teacher_changes_what_is_learnt_and_not_what_is_validated(
     assert after.crops.targets["emotion"] == pytest.approx(expected, abs=1e-4)
     assert np.array_equal(after.validation.targets["emotion"], before.validation.targets["emotion"])
     assert len(networks) == 2
+
+
+def test_what_is_asked_for_reaches_the_training(
+    networks: list[keras.Model], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Seed, weights of data sets, callbacks, the model to go on from and how much of it is kept."""
+    calls: list[tuple[Any, ...]] = []
+    trained = emotions.train
+
+    def spied(network: Any, sets: Any, settings: Any, checkpoint: Any, callbacks: Any, started_from: Any) -> Any:
+        before = [np.array(weight) for weight in network.get_weights()]
+        history = trained(network, sets, settings, checkpoint, callbacks, started_from)
+        calls.append((sets[0], callbacks, started_from, before, network.get_weights()))
+        return history
+
+    monkeypatch.setattr(emotions, "train", spied)
+    faces = write_class_folders(tmp_path / "faces", {"happy": 20, "angry": 20, "sad": 20})
+    first, mine = tmp_path / "first.keras", keras.callbacks.Callback()
+    train_emotions(job(faces, first))
+    train_emotions(job(faces, tmp_path / "again.keras", settings=quick(seed=1)))
+    changes = {"start_from": first, "kept": 0.25, "weights": {"faces": 2.0}, "settings": quick(learning_rate=3.0)}
+    train_emotions(job(faces, tmp_path / "m.keras", **changes), (mine,))
+    (one, _, none, fresh, _), (other, _, _, others, _), (weighed, callbacks, started_from, start, end) = calls
+    assert none is None and started_from == read_card(first).sha256
+    assert mine in callbacks
+    assert (one.weight, weighed.weight) == (1, 2)
+    assert one.validation.fingerprint() != other.validation.fingerprint()
+    assert not np.array_equal(fresh[0], others[0])
+    shipped = load_network(read_card(first)).get_weights()
+    for known, before, after, kept in zip(shipped, start, end, networks[-1].get_weights(), strict=True):
+        assert before == pytest.approx(known)
+        assert kept == pytest.approx(0.25 * before + 0.75 * after, abs=1e-5)
+        assert not np.allclose(before, after)
+    facts = json.loads((tmp_path / "m.json").read_text())
+    assert facts["training"]["weights"] == {"faces": 2} and facts["training"]["kept"] == 0.25
+
+
+def test_figures_before_and_after_are_of_either_model(networks: list[keras.Model], tmp_path: Path) -> None:
+    """The file says how good the model was that was gone on from, and how good this one is."""
+    faces = write_class_folders(tmp_path / "faces", {"happy": 20, "angry": 20, "sad": 20})
+    first = tmp_path / "first.keras"
+    train_emotions(job(faces, first, settings=quick(epochs=1, learning_rate=1e-6)))
+    answers = train_emotions(job(faces, tmp_path / "m.keras", start_from=first, settings=quick(learning_rate=3.0)))
+    facts = json.loads((tmp_path / "m.json").read_text())
+    assert facts["validation"]["faces"] == answers["faces"].figures.as_json()
+    assert facts["before"]["faces"] == json.loads(first.with_suffix(".json").read_text())["validation"]["faces"]
+    assert facts["before"] != facts["validation"]
