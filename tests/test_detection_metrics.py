@@ -73,3 +73,35 @@ def test_a_closer_fit_and_a_range_of_sizes() -> None:
     small = match(boxes, np.ones(3), faces, 1024, sizes=(40, 100))
     assert small.hit.tolist() == [1, -1, -1]
     assert small.asked.tolist() == [True, False]
+
+
+def test_boxes_near_the_limits_of_size_count_with_room() -> None:
+    """A false one counts by its longer side, from 0.8 times the smallest to 1.25 times the largest; the rest goes on."""
+    nothing = np.zeros((0, 4))
+    sides = [[31.0, 10], [32, 10], [10, 32], [124, 9], [126, 9], [9, 126]]
+    boxes = np.array([[200.0 * number, 0, *side] for number, side in enumerate(sides)])
+    scores = np.linspace(0.9, 0.1, len(boxes))
+    assert match(boxes, scores, nothing, 1024, sizes=(40, 100)).hit.tolist() == [-1, 0, 0, 0, -1, -1]
+    halves = np.concatenate([boxes[:, :2], boxes[:, 2:] / 2], axis=1)
+    assert match(halves, scores, nothing, 512, sizes=(40, 100)).hit.tolist() == [-1, 0, 0, 0, -1, -1]
+
+
+def test_the_surer_of_two_boxes_finds_the_face() -> None:
+    """And the face has its score; a box that fits two faces finds the one that it fits better."""
+    faces = np.array([[0, 0, 100, 100], [60, 0, 100, 100.0]])
+    boxes = np.array([[2, 0, 100, 100], [0, 0, 100, 100], [58, 0, 100, 100.0]])
+    found = match(boxes, np.array([0.6, 0.7, 0.2]), faces, 1024)
+    assert (found.hit.tolist(), found.score.tolist()) == ([0, 1, 1], [0.7, 0.2])
+    assert match(boxes[:0], np.zeros(0), faces, 1024).score.tolist() == [-np.inf, -np.inf]
+
+
+def test_equal_scores_are_one_point_of_the_curve() -> None:
+    """Over photographs, in whatever order they come: precision and recall after all boxes of that score."""
+    face = np.array([[0, 0, 90, 90]])
+    right, wrong = face, np.array([[400, 0, 90, 90]])
+    pairs = [(np.array([0.5]), match(box, np.array([0.5]), face, 1024)) for box in (wrong, right, right)]
+    for order in (pairs, pairs[::-1]):
+        both = curve(order)
+        assert (both.threshold.tolist(), both.recall.tolist()) == ([0.5], pytest.approx([2 / 3]))
+        assert both.precision == pytest.approx([2 / 3])
+    assert curve(pairs).at_threshold(0.51) == (0, 1)

@@ -90,6 +90,20 @@ def test_boxes_are_decoded_alike_where_they_are_trained_and_where_they_are_used(
     assert (right - left, bottom - top) == pytest.approx((8 * math.exp(4), 8 * math.exp(-4)), rel=1e-4)
 
 
+def test_the_best_four_hundred_places_are_looked_at() -> None:
+    """Of more, none overlapping, those with the highest scores, best first; sides are limited as in training."""
+    map_8, *others = (np.full((side, side, 5), -9.0) for side in (32, 16, 8))
+    map_8[..., 1:] = 0
+    map_8[..., 0] = np.random.default_rng(0).permutation(1024).reshape(32, 32) / 1024
+    boxes, scores = cnn.faces_in([map_8, *others], 0.05)
+    assert scores == pytest.approx(expit(np.arange(1023, 623, -1) / 1024))
+    assert boxes[:, 2:] == pytest.approx(8)
+    map_8[..., 0], map_8[2, 3] = -9, [1, 0, 0, 99, -99]
+    [[left, top, width, height]], _ = cnn.faces_in([map_8, *others], 0.05)
+    assert (width, height) == (pytest.approx(8 * math.exp(4)), pytest.approx(8 * math.exp(-4)))
+    assert (left + width / 2, top + height / 2) == pytest.approx((28, 20))
+
+
 def truth(*rows: tuple[float, ...]) -> np.ndarray:
     """One image's true boxes, with a row of padding."""
     return np.array([[*rows, (0, 0, 0, 0, 0)]], "float32")
