@@ -76,7 +76,7 @@ def test_a_closer_fit_and_a_range_of_sizes() -> None:
 
 
 def test_boxes_near_the_limits_of_size_count_with_room() -> None:
-    """A false one counts by its longer side, from 0.8 times the smallest to 1.25 times the largest; the rest goes on."""
+    """A false one counts by its longer side, from 0.8 times the smallest to 1.25 times the largest; the rest does."""
     nothing = np.zeros((0, 4))
     sides = [[31.0, 10], [32, 10], [10, 32], [124, 9], [126, 9], [9, 126]]
     boxes = np.array([[200.0 * number, 0, *side] for number, side in enumerate(sides)])
