@@ -149,6 +149,13 @@ def unmeasured() -> dict[str, str]:
     return {name: value for name, value in environment().items() if not name.startswith("COVERAGE_")}
 
 
+@pytest.fixture
+def unmeasured_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no process that a test starts count what it runs: many of them are killed, and others' tests count it."""
+    for name in os.environ.keys() - unmeasured().keys():
+        monkeypatch.delenv(name)
+
+
 def annotate_chunk(chunk: list[ImageFile], settings: WorkerSettings) -> list[Result]:
     """What a worker makes of each image of a chunk, in order."""
     from batch.workers.worker import annotate_each  # and OpenCV with it

@@ -24,6 +24,7 @@ from conftest import (
     astronaut,
     environment,
     noise,
+    unmeasured,
 )
 from distributed import Client
 
@@ -80,7 +81,7 @@ class Cluster:
 
     def _start(self, kind: str, *options: str, **variables: str) -> None:
         command = [PROGRAM, kind, "--scheduler-file", self._file, *options]
-        own = {**environment(), "PYTHONPATH": str(Path(__file__).parents[1]), **variables}
+        own = {**unmeasured(), "PYTHONPATH": str(Path(__file__).parents[1]), **variables}
         with (self._folder / f"{kind}.log").open("w") as log:
             self._processes.append(subprocess.Popen(command, env=own, stdout=log, stderr=log, cwd=self._folder))
 

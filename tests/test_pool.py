@@ -29,6 +29,8 @@ from batch.workers.pool import annotate_images, believed
 from batch.workers.worker import time_limit
 from batch.workers.worker_process import Work
 
+pytestmark = pytest.mark.usefixtures("unmeasured_processes")
+
 
 def images(count: int) -> list[ImageFile]:
     return [ImageFile(Key("/photos", f"{number:05d}.jpg"), number, number) for number in range(count)]
