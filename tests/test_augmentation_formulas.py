@@ -8,20 +8,10 @@ import numpy as np
 import pytest
 from scipy import fft, ndimage
 
-from model.training.augmentation import (
-    NOISE_LEVELS,
-    SHEAR,
-    SHIFT,
-    STRETCH,
-    TURN,
-    ZOOM,
-    Draws,
-    draw,
-    paint,
-    variants_sheet,
-)
+from model.training.augmentation import Draws, draw, paint, variants_sheet
 
 SIZE = 48
+TURN, SHEAR, SHIFT, STRETCH, ZOOM, NOISE_LEVELS = 20, 0.08, 0.12, 0.04, (0.75, 1.35), 6
 NUMBERS = np.arange(400)
 
 
@@ -121,7 +111,7 @@ def test_a_crop_with_its_surroundings_is_varied_about_its_middle() -> None:
 
 
 def test_what_is_drawn_keeps_within_its_limits() -> None:
-    """Half are mirrored; turns, shear, shift and zoom reach their largest and no further, all about the centre."""
+    """Half are mirrored; turns, shear, shift, zoom and stretch reach their largest, no further, about the centre."""
     affine = draw(0, NUMBERS, np.ones(len(NUMBERS), int)).affine
     linear, offset = affine[:, [0, 1, 3, 4]].reshape(-1, 2, 2), affine[:, [2, 5]]
     mirrored = np.linalg.det(linear) < 0
@@ -142,26 +132,39 @@ def test_what_is_drawn_keeps_within_its_limits() -> None:
     shear = stretched[:, 0, 1] / stretched[:, 1, 1]
     assert 0.8 * SHEAR < np.abs(shear).max() <= 1.001 * SHEAR
     assert np.abs(stretched[:, 1, 0]).max() < 1e-5
+    uneven = np.abs(np.log(stretched[:, 0, 0] / stretched[:, 1, 1]))
+    assert STRETCH < uneven.max() <= np.log((1 + STRETCH) / (1 - STRETCH)) + 1e-5
 
 
 def test_how_often_something_is_drawn() -> None:
-    """Contrast and brightness always; a hole for a quarter, blur for 15 %, noise and JPEG for 10 %."""
+    """Contrast and brightness always; gamma for 30 %, hole and light for 25 %, blur and JPEG for 15 %, noise for 10 %.
+
+    What is drawn comes near its largest, and does not pass it.
+    """
     draws = draw(0, NUMBERS, np.ones(len(NUMBERS), int))
     assert 0.7 <= draws.contrast.min() < 0.72 and 1.28 < draws.contrast.max() <= 1.3
     assert -30 <= draws.brightness.min() < -28 and 28 < draws.brightness.max() <= 30
     holes = draws.hole[:, 2] > draws.hole[:, 0]
     assert 0.18 < holes.mean() < 0.32
     sides = (draws.hole[:, 2:4] - draws.hole[:, :2])[holes]
-    assert sides.min() >= 0.15 * SIZE and sides.max() <= 0.401 * SIZE
+    assert sides.min() >= 0.15 * SIZE and 0.38 * SIZE < sides.max() <= 0.401 * SIZE
     middles = draws.hole[holes, :2] + sides / 2
     assert middles.min() >= 0 and middles.max() <= SIZE
     assert 0.1 < (draws.blur > 0).mean() < 0.2
-    assert draws.blur[draws.blur > 0].min() > 0 and draws.blur.max() <= 1
+    assert draws.blur[draws.blur > 0].min() > 0 and 0.9 < draws.blur.max() <= 1
     noisy = draws.noise.std(axis=(1, 2, 3))
     assert 0.06 < (noisy > 0).mean() < 0.15
     assert NOISE_LEVELS / 2 < noisy.max() < NOISE_LEVELS * 1.1
-    assert 0.06 < (draws.jpeg > 0).mean() < 0.15
-    assert draws.jpeg.max() <= 3
+    assert 0.1 < (draws.jpeg > 0).mean() < 0.2
+    assert 2.7 < draws.jpeg.max() <= 3
+    assert 0.07 < draws.small.mean() < 0.17 and set(draws.small.tolist()) == {0, 1}
+    exponents = np.log(draws.gamma)
+    assert 0.23 < (exponents != 0).mean() < 0.37
+    assert -0.5 <= exponents.min() < -0.45 and 0.45 < exponents.max() <= 0.5
+    lit = draws.light.any(axis=1)
+    assert 0.18 < lit.mean() < 0.32
+    for slope in draws.light[lit].T:
+        assert -80 <= slope.min() < -72 and 72 < slope.max() <= 80
 
 
 def test_a_variant_is_drawn_from_seed_image_and_number_alone() -> None:

@@ -3,8 +3,11 @@
 import keras
 import numpy as np
 from conftest import multiply_adds
+from scipy.special import expit
 
+from model.bundle import DETECTOR_MODEL, load_keras_file
 from model.detector.network import STRIDES, detector_network, flattened, inference_detector
+from model.layers import without_normalisation
 
 
 def test_small_enough() -> None:
@@ -31,6 +34,22 @@ def test_what_ships_answers_as_what_was_trained() -> None:
         np.testing.assert_allclose(scaled[..., 0], 2 * before[..., 0] - 1, rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(scaled[..., 1:], before[..., 1:], rtol=1e-3, atol=1e-3)
     assert [m.shape[1:3] for m in plain.predict(np.zeros((1, 96, 160, 1)), verbose=0)] == [(12, 20), (6, 10), (3, 5)]
+
+
+def test_what_ships_is_what_is_built() -> None:
+    """Given the weights that ship the network answers as what ships."""
+    shipped, network = load_keras_file(DETECTOR_MODEL.with_suffix(".keras")), without_normalisation(detector_network())
+    network.set_weights(shipped.get_weights())
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 1)).astype("f4")
+    for ours, theirs in zip(network(pixels), shipped(pixels), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_score_begins_as_rare_as_faces_are() -> None:
+    """One place of a hundred holds a face, says each raster of a network that has learnt nothing."""
+    network = detector_network(64)
+    biases = [network.get_layer(f"score_{stride}").get_weights()[1] for stride in STRIDES]
+    np.testing.assert_allclose(expit(biases), np.full((3, 1), 0.01), rtol=1e-5)
 
 
 def test_places_are_in_the_order_of_the_loss() -> None:

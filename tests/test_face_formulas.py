@@ -8,9 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from drawn_faces import draw_crops
 from keras import layers
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, softmax
 from sklearn.linear_model import LogisticRegression
 
 from batch.detection.faces import VERIFY, answered, labelled_faces
@@ -21,9 +22,10 @@ from jobs.training import faces as train_faces
 from jobs.training import mining
 from jobs.training.face_sets import split
 from jobs.training.mining import MinedPhotograph
+from model.bundle import FACE_MODEL, load_network, read_card
 from model.errors import TrainingError
 from model.glance.training import glance_logits, lower_by
-from model.layers import check_fits, start_from
+from model.layers import check_fits, start_from, without_normalisation
 from model.training.batches import TrainingSettings
 from model.verifier.network import calibrated_network, verifier_network
 from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
@@ -128,6 +130,17 @@ def test_a_training_begins_where_the_verifier_that_ships_is() -> None:
         assert expit(logits[:, 1] - logits[:, 0]) == pytest.approx(probability, abs=2e-3)
     with pytest.raises(TrainingError, match="not one of this network's"):
         check_fits(verifier_network(), keras.Sequential([keras.Input((4,)), layers.Dense(2)]))
+
+
+def test_what_ships_is_what_is_built() -> None:
+    """Given the weights that ship the verifier answers as what ships, on faint crops too; it learns as described."""
+    shipped, trained = load_network(read_card(FACE_MODEL)), verifier_network()
+    network = without_normalisation(trained)
+    network.set_weights(shipped.get_weights())
+    crops = np.concatenate([draw_crops("joy", 4), np.random.default_rng(0).integers(0, 256, (2, 48, 48))])
+    pixels = np.concatenate([crops, crops / 20])[..., None].astype("float32")
+    assert softmax(network(pixels)["face"], axis=1) == pytest.approx(np.asarray(shipped(pixels)), abs=1e-4)
+    assert [layer.rate for layer in trained.layers if isinstance(layer, layers.Dropout)] == [0.2]
 
 
 def test_crops_with_and_without_surroundings() -> None:

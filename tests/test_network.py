@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from conftest import multiply_adds
 from drawn_faces import draw_crops
+from scipy.special import softmax
 
+from model.bundle import EMOTION_MODEL, load_network, read_card
 from model.emotions.network import inference_network, start_from, training_network
 from model.errors import TrainingError
 from model.layers import SHRINK, Shrink, without_normalisation
@@ -53,6 +55,27 @@ def test_crops_are_shrunk_in_training_only(trained: keras.Model) -> None:
     shrink.side = 48
     assert (smaller.shape, whole.shape) == ((12, 32, 32, 1), (12, 48, 48, 1))
     assert not any(isinstance(layer, Shrink) for layer in inference_network(trained, HEAD, 1.0).layers)
+
+
+def test_shrunken_crops_have_the_mean_of_their_pixels() -> None:
+    """A board of black and white pixels becomes gray; picking pixels would make another board of it."""
+    shrink = Shrink()
+    shrink.side = 32
+    board = 255 * (np.indices((1, 48, 48, 1)).sum(axis=0) % 2).astype("float32")
+    gray = np.asarray(shrink(board, training=True))
+    assert gray[:, 1:-1, 1:-1] == pytest.approx(np.full((1, 30, 30, 1), 127.5), abs=2)
+
+
+def test_what_ships_is_what_is_built() -> None:
+    """Given the weights that ship the network answers as what ships, on faint crops too; it learns as described."""
+    shipped, network = load_network(read_card(EMOTION_MODEL)), training_network([HEAD], 7)
+    start_from(network, shipped, same_labels=True)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1)).astype("float32")
+    seen = np.concatenate([pixels()[::4], pixels()[:3] / 20, noise])
+    assert softmax(network(seen)[HEAD], axis=1) == pytest.approx(np.asarray(shipped(seen)), abs=1e-4)
+    assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == [0.2]
+    norms = [layer.momentum for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms == [0.95] * len(norms) != []
 
 
 def test_without_normalisation_it_is_the_same_function(trained: keras.Model) -> None:

@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
+from PIL import Image
 from rich.console import Console
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
@@ -24,9 +26,13 @@ from model import progress
 from model.data.crops import LabelledCrops, hard_labelled
 from model.errors import TrainingError
 from model.evaluation.pictures import training_curves
+from model.evaluation.predictions import Predictions
+from model.layers import SHRINK, Shrink
+from model.training import log
+from model.training.augmentation import draw, paint
 from model.training.batches import TrainingSet, TrainingSettings, VariantBatches, label_prior, logit_shift, shows
 from model.training.checkpoint import TrainingCheckpoint
-from model.training.log import EpochLog
+from model.training.log import EpochLog, TensorBoardPictures, sheet_png
 from model.training.loop import calibrate_temperature, fit, one_cycle, shifted_cross_entropy, train
 
 pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")]
@@ -139,6 +145,25 @@ def test_crops_grow_in_the_second_half() -> None:
     assert TrainingSettings(8).side(0) == 48
 
 
+def test_a_progressive_training_has_its_crops_grow(tmp_path: Path) -> None:
+    """The network shrinks them to the side of each epoch."""
+
+    class Sides(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[int] = []
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            self.seen.append(self.model.get_layer(SHRINK).side)
+
+    pixels, told = keras.Input((48, 48, 1)), Sides()
+    features = layers.GlobalAveragePooling2D()(Shrink(name=SHRINK)(pixels))
+    network = keras.Model(pixels, {"emotion": layers.Dense(3, name="emotion")(features)})
+    settings = quick(epochs=4, progressive=True, learning_rate=1e-6)
+    train(network, [one_set(crops([0, 1, 2]))], settings, tmp_path / "c.npz", (told,))
+    assert told.seen == [32, 32, 40, 48]
+
+
 def test_evenness_shows_rare_labels_more_often() -> None:
     """At 1 every label is shown as often, at 0 every image, at a half by the root of its share; the sum stays."""
     each = one_set(crops([0] * 7 + [1] * 2 + [2]))
@@ -191,6 +216,15 @@ def test_the_figures_of_an_epoch_are_called_what_they_are(tmp_path: Path) -> Non
     assert [line.get_label() for line in panel.lines[:2]] == ["accuracy, training", "mean recall, validation"]
 
 
+def test_every_set_counts_the_same_in_validation(tmp_path: Path) -> None:
+    """All twelve of one set recalled and none of three of the other are a half, and its loss is their mean."""
+    data, network = crops([0, 0, 1, 2]), heads_without_input("emotion")
+    sets = [TrainingSet("large", data, crops([0] * 12)), TrainingSet("small", data, crops([1] * 3))]
+    history = train(network, sets, quick(batch_size=8), tmp_path / "c.npz")
+    assert history["val_mean_recall"] == pytest.approx([0.5])
+    assert history["val_loss"] == pytest.approx([-log_softmax(biases(network))[:2].mean()], rel=1e-4)
+
+
 # --- the best epoch
 
 
@@ -227,16 +261,19 @@ class Slope(keras.utils.PyDataset):
         return np.ones((1, 1), "float32"), np.full((1, 1), 9.0, "float32")
 
 
-def one_weight(**optimizer: Any) -> keras.Model:
+def one_weight(dropout: float = 0.0, **optimizer: Any) -> keras.Model:
     inputs = keras.Input((1,))
-    network = keras.Model(inputs, layers.Dense(1, use_bias=False, kernel_initializer="zeros")(inputs))
+    kept = layers.Dropout(dropout, seed=0)(inputs)
+    network = keras.Model(inputs, layers.Dense(1, use_bias=False, kernel_initializer="zeros")(kept))
     options = {"learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.8} | optimizer
     network.compile(keras.optimizers.SGD(**options), "mse", jit_compile=False)
     return network
 
 
-def fitted(losses: list[float], patience: int, checkpoint: Path) -> tuple[keras.Model, Losses, dict[str, list[float]]]:
-    network, told = one_weight(), Losses(losses)
+def fitted(
+    losses: list[float], patience: int, checkpoint: Path, dropout: float = 0.0
+) -> tuple[keras.Model, Losses, dict[str, list[float]]]:
+    network, told = one_weight(dropout), Losses(losses)
     history = fit(
         network, lambda _: Slope(), len(losses), TrainingCheckpoint(checkpoint, patience, {"data": 1}), (told,)
     )
@@ -252,6 +289,8 @@ def fitted(losses: list[float], patience: int, checkpoint: Path) -> tuple[keras.
         ([1, 2, 3, 4, 5], 1, 2, 0),
         ([1, 2, 3, 4, 5], 4, 5, 0),
         ([2, 3, 1, 3, 3, 0], 2, 5, 2),
+        ([1, 0.5, 0.505], 5, 3, 1),  # hardly worse is worse
+        ([1, 0.505, 0.5], 1, 3, 2),
     ],
 )
 def test_patience_ends_a_training_and_the_best_epoch_is_kept(
@@ -308,6 +347,19 @@ def test_a_resumed_training_has_its_patience_and_its_best_weights(tmp_path: Path
     assert again["loss"] == pytest.approx(history["loss"], rel=1e-5)
 
 
+def test_a_resumed_training_draws_what_the_whole_one_draws(tmp_path: Path) -> None:
+    """Dropout, too, goes on where it was: every step after the cut is that of the training that was not cut."""
+    losses = [4.0, 3.0, 2.0, 1.0]
+    _, whole, _ = fitted(losses, 2, tmp_path / "whole.npz", dropout=0.5)
+    killed = Losses(losses)
+    killed.dies_before = 2
+    keeper = TrainingCheckpoint(tmp_path / "cut.npz", 2, {"data": 1})
+    with pytest.raises(KeyboardInterrupt):
+        fit(one_weight(0.5), lambda _: Slope(), 4, keeper, (killed,))
+    _, resumed, _ = fitted(losses, 2, tmp_path / "cut.npz", dropout=0.5)
+    assert np.ravel(killed.steps + resumed.steps) == pytest.approx(np.ravel(whole.steps), rel=1e-5)
+
+
 def test_no_other_trainings_checkpoint_is_gone_on_with(tmp_path: Path) -> None:
     """A checkpoint with another identity, or a damaged one, is refused, and what differs is named."""
     fitted([2, 1], 5, tmp_path / "c.npz")
@@ -317,6 +369,29 @@ def test_no_other_trainings_checkpoint_is_gone_on_with(tmp_path: Path) -> None:
     (tmp_path / "c.npz").write_bytes(b"torn")
     with pytest.raises(TrainingError, match="damaged"):
         fitted([2, 1, 0], 5, tmp_path / "c.npz")
+
+
+def test_what_makes_another_training(tmp_path: Path) -> None:
+    """Other weights to begin with, other data or a set that counts otherwise; the same goes on."""
+    data, file = one_set(crops([0, 1, 2])), tmp_path / "c.npz"
+
+    def trained(each: TrainingSet, started_from: str | None, **changes: Any) -> None:
+        train(heads_without_input("emotion"), [each], quick(**changes), file, (), started_from)
+
+    trained(data, "one model")
+    trained(data, "one model")
+    for each, started_from in (
+        (data, None),
+        (data, "another"),
+        (replace(data, weight=2.0), "one model"),
+        (replace(data, name="other"), "one model"),
+        (replace(data, crops=crops([0, 1, 1])), "one model"),
+        (replace(data, validation=crops([0, 1, 1])), "one model"),
+    ):
+        with pytest.raises(TrainingError, match="left by another"):
+            trained(each, started_from)
+    with pytest.raises(TrainingError, match=r"left by another.*seed was 0 and is 1"):
+        trained(data, "one model", seed=1)
 
 
 def test_an_older_checkpoints_mean_recall_is_called_so(tmp_path: Path) -> None:
@@ -447,6 +522,79 @@ def test_batches_are_whole_and_carry_their_weights() -> None:
     rows = (pixels[:, 20, 20, 0] / 10 - 1).round().astype(int)
     assert weights["emotion"].tolist() == rows.tolist()
     assert targets["emotion"][:, 0].argmax(axis=1).tolist() == [[0, 1, 2, 0, 1, 2, 0][row] for row in rows]
+
+
+def noisy(truth: list[int], seed: int) -> LabelledCrops:
+    """Crops of noise with these labels."""
+    images = np.random.default_rng(seed).integers(0, 256, (len(truth), 48, 48), np.uint8)
+    return hard_labelled(images, np.array(truth), LABELS)
+
+
+def test_variants_are_drawn_by_the_seed_and_the_place_among_all_sets() -> None:
+    """In two epochs each image of two sets is shown as it is and as its first variant, drawn by hand."""
+    one, other = noisy([0, 1], 0), noisy([2], 1)
+    settings = quick(batch_size=3, copies=2, seed=5)
+    pictures: list[list[np.ndarray]] = [[], [], []]
+    for epoch in range(2):
+        pixels, targets, _ = VariantBatches([one_set(one), one_set(other)], settings, epoch)[0]
+        for picture, target in zip(pixels, targets["emotion"], strict=True):
+            pictures[target[0].argmax()].append(picture)
+    images = np.concatenate([one.images, other.images])
+    for variant in range(2):
+        painted = paint(images, draw(5, np.arange(3), np.full(3, variant)))
+        for shown_twice, expected in zip(pictures, painted, strict=True):
+            assert sum(np.allclose(picture, expected, atol=0.01) for picture in shown_twice) == 1
+
+
+# --- what is said of it
+
+
+def test_the_sheet_of_several_sets_shows_what_training_draws() -> None:
+    """The first images of each set in turn of their labels, each by its place among all sets."""
+    sets = [noisy([0, 0, 1, 2], 0), noisy([1, 1, 0], 1)]
+    sheet = np.asarray(Image.open(BytesIO(sheet_png(sets, quick(copies=3, seed=5), images=2))))
+    assert sheet.shape == (4 * 98, 3 * 98)
+    tiles = sheet.reshape(4, 98, 3, 98).transpose(0, 2, 1, 3)[:, :, 1:-1:2, 1:-1:2]
+    images = np.concatenate([each.images for each in sets])
+    for row, place in enumerate((0, 2, 6, 4)):
+        expected = paint(images[[place] * 3], draw(5, np.full(3, place), np.arange(3)))[..., 0]
+        assert np.abs(tiles[row] - expected).max() <= 0.51
+
+
+def test_tensorboard_shows_how_the_validation_part_is_answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """After the first epoch and every fifth; what is trained on is not asked."""
+    shown: list[Predictions] = []
+    monkeypatch.setattr(log, "confusion_matrix", lambda answers: shown.append(answers[""]))
+    monkeypatch.setattr(log, "as_png", lambda *_, **__: sheet_png([noisy([0], 0)], quick()))
+    each = TrainingSet("data", noisy([0, 1, 2, 2], 0), noisy([1, 1, 0], 1))
+    network = heads_without_input("emotion")
+    network.get_layer("emotion").set_weights([np.zeros((1, 3)), np.log(RARE)])
+    pictures = TensorBoardPictures(tmp_path, [each], quick())
+    pictures.set_model(network)
+    pictures.on_train_begin()
+    drawn_after = []
+    for epoch in range(10):
+        before = len(shown)
+        pictures.on_epoch_end(epoch)
+        drawn_after += [epoch] * (len(shown) - before)
+    pictures.on_train_end()
+    assert drawn_after == [0, 4, 9]
+    for answers in shown:
+        assert np.array_equal(answers.images, each.validation.images)
+        assert answers.truth.tolist() == [1, 1, 0]
+        assert answers.probabilities == pytest.approx(np.tile(RARE, (3, 1)), abs=1e-5)
+
+
+def test_an_epoch_that_was_cut_off_has_one_row(tmp_path: Path) -> None:
+    """Gone on with at the second epoch, the table keeps the first row and has the second once."""
+    for first, losses in ((0, [3.0, 2.0]), (1, [1.5, 1.0])):
+        table = EpochLog(tmp_path / "c.csv")
+        table.set_params({"epochs": 3})
+        for epoch, loss in enumerate(losses, first):
+            table.on_epoch_begin(epoch)
+            table.on_epoch_end(epoch, {"loss": loss})
+    rows = pd.read_csv(tmp_path / "c.csv")
+    assert rows[["epoch", "loss"]].to_numpy().tolist() == [[1, 3.0], [2, 1.5], [3, 1.0]]
 
 
 # --- calibration
