@@ -421,7 +421,10 @@ def test_training_stops_by_the_patience_of_its_settings(tmp_path: Path) -> None:
 
 
 def test_the_optimizer_is_the_one_described(tmp_path: Path) -> None:
-    """SGD with Nesterov momentum 0.9, decoupled decay, and an average over about half an epoch, ten steps at least."""
+    """SGD with Nesterov momentum 0.9, decoupled decay, and an average over about half an epoch, ten steps at least.
+
+    Its rate rises for two epochs.
+    """
     network, data = heads_without_input("emotion"), crops([0, 1, 2] * 8)
     train(network, [one_set(data)], quick(batch_size=1, weight_decay=5e-3), tmp_path / "c.npz")
     optimizer = network.optimizer
@@ -429,8 +432,10 @@ def test_the_optimizer_is_the_one_described(tmp_path: Path) -> None:
     assert optimizer.weight_decay == 5e-3
     assert optimizer.ema_momentum == pytest.approx(math.exp(-1 / 12))
     few = heads_without_input("emotion")
-    train(few, [one_set(data)], quick(batch_size=24), tmp_path / "d.npz")
+    train(few, [one_set(data)], quick(batch_size=12, epochs=9, patience=1), tmp_path / "d.npz", (Losses([1, 2]),))
     assert few.optimizer.ema_momentum == pytest.approx(math.exp(-1 / 10))
+    rate = few.optimizer.get_config()["learning_rate"]["config"]
+    assert (rate["warmup_steps"], rate["warmup_target"], rate["decay_steps"]) == (4, 0.1, 14)
 
 
 def test_weights_decay_with_the_learning_rate(tmp_path: Path) -> None:
