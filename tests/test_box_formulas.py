@@ -27,6 +27,7 @@ from batch.detection.crop import (
 from batch.detection.detectors import cascade, cnn
 from batch.detection.detectors.cnn import PADDING
 from batch.detection.glance import cells, standardised
+from batch.detection.quality import measure_faces
 from batch.detection.verification import merged
 from batch.images.decode import Photograph
 from batch.settings import DetectorSettings
@@ -75,6 +76,8 @@ def test_suppression_at_the_limit_itself() -> None:
     assert non_max_suppression(boxes, np.array([0.5, 0.6]), third).tolist() == [1, 0]
     assert non_max_suppression(boxes, np.array([0.5, 0.6]), third - 1e-9).tolist() == [1]
     assert non_max_suppression(boxes[::-1], np.array([0.5, 0.5]), 0.1).tolist() == [1]
+    smaller = np.array([[0.0, 0, 10, 10], [1, 0, 9, 9]])
+    assert non_max_suppression(smaller, np.array([0.5, 0.5]), 0.1).tolist() == [0], "the left one, whatever its size"
 
 
 def test_square_of_a_cascade() -> None:
@@ -178,6 +181,29 @@ def test_a_face_is_cut_out_of_its_patch_where_it_lies(face: list[float]) -> None
     assert found == pytest.approx(expected, abs=1.5)
 
 
+def test_a_face_as_large_as_its_proposal_is_pixels_of_the_patch() -> None:
+    """Three to the right and four up of a box whose patch is as large as in the photograph: no pixel between two."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 260), np.uint8)
+    around = np.array([60.0, 50, 48, 48])
+    (patch,) = cut_patches(noise, around[None])
+    crop = crop_from_patch(patch, around, around + np.array([3, -4, 0, 0]))
+    assert np.array_equal(crop, noise[46:94, 63:111])
+
+
+def test_a_patch_is_as_large_as_its_boxs_longer_side_asks() -> None:
+    """A wide box has the patch, and in it the faces, of the square around it."""
+    wide, square, face = (np.array(box, float) for box in ([60, 50, 48, 30], [60, 41, 48, 48], [62, 40, 44, 44]))
+    crops = [crop_from_patch(cut_patches(GRADIENT, box[None])[0], box, face) for box in (wide, square)]
+    assert np.array_equal(*crops)
+
+
+@pytest.mark.parametrize(("x", "y", "left", "top"), [(40.6, 30.7, 41, 31), (40.4, 30.3, 40, 30), (39.6, 31.4, 40, 31)])
+def test_a_crop_begins_at_the_nearest_pixel(x: float, y: float, left: int, top: int) -> None:
+    """A box of 48 pixels becomes 48 of the photograph's, from the nearest on."""
+    (crop,) = crop_faces(GRADIENT, np.array([[x, y, 48, 48]]))
+    assert np.array_equal(crop, GRADIENT[top : top + 48, left : left + 48])
+
+
 def test_cells_are_means_and_standardised_by_their_spread() -> None:
     """A window of 40 with its surroundings of 60 becomes 20 x 20 means of 3 x 3 pixels, with mean 0 and spread 1."""
     (patch,) = cells(GRADIENT, np.array([[80.0, 60, 40, 40]]))
@@ -221,6 +247,22 @@ def test_boxes_come_back_to_the_full_size() -> None:
     assert (boxes.tolist(), scores.tolist(), crops.shape) == ([[40, 80, 120, 160]], [0.7], (1, 48, 48))
     boxes, _, patches, *_ = find_faces(photograph, told, DetectorSettings("cascade", 200))
     assert (len(boxes), patches.shape) == (2, (2, 72, 72))  # the verifier decides
+
+
+def test_rows_and_columns_come_back_each_by_its_own_share() -> None:
+    """400 x 5 pixels are seen as 200 x 2, and the photograph has 800 x 15: 4 across, 2.5 times 3 down."""
+    told = Told([[10, 1, 30, 1]], [0.7])
+    photograph = Photograph(np.zeros((5, 400), np.uint8), 800, 15, None)
+    boxes, *_ = find_faces(photograph, told, DetectorSettings("yunet", 200))
+    assert boxes.tolist() == [[40, 7.5, 120, 7.5]]
+
+
+def test_quality_is_measured_in_the_decoded_image() -> None:
+    """Where there is more detail than the detector sees: a box of 40 pixels is one of 160."""
+    gray = np.random.default_rng(0).integers(0, 256, (400, 400), np.uint8)
+    told = Told([[20, 20, 40, 40]], [0.7])
+    *_, quality = find_faces(Photograph(gray, 400, 400, None), told, DetectorSettings("yunet", 100))
+    assert quality == pytest.approx(measure_faces(gray, np.array([[80.0, 80, 160, 160]])))
 
 
 def test_places_of_the_maps_become_boxes() -> None:

@@ -1,16 +1,19 @@
 """A crop of each face in a folder of its emotion."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import WORKER, Run, annotate_here, astronaut, tables
+from conftest import WORKER, Run, annotate_here, astronaut, noise, tables
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from batch.detection.crop import crop_faces
-from batch.pictures.crop_files import flat_name
+from batch.outcome import Box, Key
+from batch.pictures.annotated import AnnotatedFace, AnnotatedImage
+from batch.pictures.crop_files import CropFiles, cut_square, flat_name
 from batch.settings import DetectorSettings, WorkerSettings
 from jobs.annotation.job import AnnotationJob
 from model.bundle import DETECTOR_MODEL
@@ -102,6 +105,50 @@ def test_crops_are_the_faces_in_colour(tmp_path: Path) -> None:
         seen = crop_faces(gray, np.array([[row.x, row.y, row.width, row.height]]))[0]
         assert np.corrcoef(seen.ravel(), np.asarray(crop.convert("L").resize((48, 48))).ravel())[0, 1] > 0.98
         assert np.ptp(np.asarray(crop), axis=2).max() > 50
+
+
+def annotated(file: Path, *boxes: tuple[float, ...]) -> AnnotatedImage:
+    """A photograph as it lies there, with joyful faces in these boxes, annotated after any crop of this test."""
+    status = file.stat()
+    faces = tuple(AnnotatedFace(number, Box(*box), 0, 0.9) for number, box in enumerate(boxes))
+    version, later = (status.st_size, status.st_mtime_ns), datetime.now(UTC) + timedelta(hours=1)
+    return AnnotatedImage(Key(str(file.parent), file.name), version, later, faces)
+
+
+def test_the_smallest_face_says_how_large_a_photograph_is_decoded(tmp_path: Path) -> None:
+    """A JPEG with a face of 1500 pixels is shrunk, but not where a face of 60 would lose its own."""
+    file = tmp_path / "photos" / "a.jpg"
+    file.parent.mkdir()
+    astronaut().resize((3000, 3000)).save(file)
+    CropFiles(tmp_path / "crops", file.parent, ("joy",)).write(
+        annotated(file, (900, 300, 1500, 1500), (100, 100, 60, 60))
+    )
+    crops = [Image.open(tmp_path / "crops" / "joy" / f"a.jpg.{number}.png") for number in (0, 1)]
+    assert [crop.size for crop in crops] == [(256, 256), (60, 60)]
+
+
+@pytest.mark.parametrize(("left", "top"), [(85, 85), (-10, -12), (85, -12)])
+def test_a_crop_beyond_the_border_repeats_it(left: int, top: int) -> None:
+    """Pixel by pixel, on each side: 30 x 30 around a box that reaches over it."""
+    picture = noise(1, 100).convert("RGB")
+    crop = np.asarray(cut_square(picture, Box(left + 5, top, 20, 30), 1.0))
+    padded = np.pad(np.asarray(picture), ((30, 30), (30, 30), (0, 0)), mode="edge")
+    assert np.array_equal(crop, padded[top + 30 : top + 60, left + 30 : left + 60])
+
+
+def test_a_photograph_that_is_replaced_has_a_new_crop_of_the_same_box(tmp_path: Path) -> None:
+    """The box alone does not tell it."""
+    file, crop = tmp_path / "photos" / "a.png", tmp_path / "crops" / "joy" / "a.png.0.png"
+    file.parent.mkdir()
+    crops = CropFiles(tmp_path / "crops", file.parent, ("joy",))
+    for seed, size in ((1, 100), (2, 101)):
+        picture = noise(seed, size)
+        picture.save(file)
+        image = annotated(file, (10, 10, 40, 40))
+        assert crops.are_due(image)
+        crops.write(image)
+        assert np.array_equal(np.asarray(Image.open(crop)), np.asarray(picture)[10:50, 10:50])
+    assert not crops.are_due(image)
 
 
 def test_known_images_have_crops_without_being_detected_again(

@@ -128,6 +128,8 @@ def test_large_jpegs_are_decoded_no_larger_than_enough(tmp_path: Path) -> None:
     photograph = read_photograph(tmp_path / "a.jpg", MANY, 1280)
     assert (photograph.width, photograph.height) == (4000, 3000)
     assert 1280 <= max(photograph.gray.shape) < 2560
+    astronaut().resize((4000, 1000)).save(tmp_path / "wide.jpg")
+    assert read_photograph(tmp_path / "wide.jpg", MANY, 1280).gray.shape == (500, 2000), "the long side counts"
 
 
 def test_moment_of_the_photograph(tmp_path: Path) -> None:
@@ -154,16 +156,19 @@ def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "avif"])
-def test_the_size_of_what_is_too_large_is_that_of_the_upright_image(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("orientation", "size"), [(4, (40, 30)), (5, (30, 40)), (6, (30, 40)), (8, (30, 40))])
+def test_the_size_of_what_is_too_large_is_that_of_the_upright_image(
+    orientation: int, size: tuple[int, int], suffix: str, tmp_path: Path
+) -> None:
     """As in the rows of all other images."""
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Orientation] = orientation
     Image.new("L", (40, 30)).convert("RGB").save(tmp_path / f"a.{suffix}", exif=exif)
     photograph = read_photograph(tmp_path / f"a.{suffix}", MANY, 640)
-    assert (photograph.width, photograph.height) == (30, 40)
-    with pytest.raises(ImageError, match="30 x 40 pixels are more") as refused:
+    assert (photograph.width, photograph.height) == size
+    with pytest.raises(ImageError, match=f"{size[0]} x {size[1]} pixels are more") as refused:
         read_photograph(tmp_path / f"a.{suffix}", 1000, 640)
-    assert (refused.value.width, refused.value.height) == (30, 40)
+    assert (refused.value.width, refused.value.height) == size
 
 
 def png(width: int, height: int) -> bytes:

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,12 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import annotate_here, noise, tables
 
+from batch.deletions import Sight, find_deletions
 from batch.errors import OutputError, RootError
 from batch.roots import walk as walking
+from batch.roots.folder import Folder
 from batch.roots.walk import WalkSettings
 from batch.settings import DetectorSettings, WorkerSettings
 from batch.tables import checkpoints as checkpointing
 from batch.tables.checkpoints import Checkpoints
+from batch.tables.snapshot import KnownImage
 from jobs.annotation import tables as tables_module
 from jobs.annotation.job import annotation_job
 from jobs.annotation.run_report import RunReport
@@ -266,6 +270,28 @@ def test_a_person_deletes(library: Path, output: Path, caplog: pytest.LogCapture
     annotate_here(library, output)
     assert known(output) == ["1.png", "2.png", *(f"disk2/deep/renamed {number}.png" for number in range(6))]
     assert "the rows of 8 deleted images go" in caplog.text
+
+
+def missing(root: Path, folder: str, count: int) -> list[KnownImage]:
+    """Images of a folder that are known and not there."""
+    return [KnownImage(str(root), f"{folder}{number}.png", 1, 1, False) for number in range(count)]
+
+
+@pytest.mark.parametrize(("count", "gone"), [(2, 2), (3, 0)])
+def test_half_as_many_new_images_are_enough_for_renamed_ones(count: int, gone: int, tmp_path: Path) -> None:
+    """One has come for two that are not seen any more, and is too few for three."""
+    (tmp_path / "a").mkdir()
+    sight = Sight({}, unseen=missing(tmp_path, "a/", count), alive={""}, new=Counter({"a/": 1}))
+    deletions = find_deletions(Folder(str(tmp_path)), sight)
+    assert (len(deletions.gone), deletions.kept["a/"]) == (gone, count - gone)
+
+
+@pytest.mark.parametrize(("seen", "gone"), [(1, 1), (0, 0)])
+def test_a_folder_that_is_gone_with_half_of_what_was_known(seen: int, gone: int, tmp_path: Path) -> None:
+    """Its row goes along if as many others are still seen, and stays if there is none."""
+    sight = Sight({}, seen=seen, unseen=missing(tmp_path, "gone/", 1), alive={""})
+    deletions = find_deletions(Folder(str(tmp_path)), sight)
+    assert (len(deletions.gone), deletions.kept["gone/"]) == (gone, 1 - gone)
 
 
 def test_what_is_no_file_any_more_is_deleted(library: Path, output: Path) -> None:

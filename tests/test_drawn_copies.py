@@ -15,7 +15,7 @@ from PIL import Image, ImageChops
 from batch.errors import OutputError
 from batch.images.decode import read_picture
 from batch.outcome import Box, Key
-from batch.pictures.annotated import AnnotatedImage, annotated_images, write_pictures
+from batch.pictures.annotated import AnnotatedFace, AnnotatedImage, annotated_images, write_pictures
 from batch.pictures.drawn_copies import DrawnCopies, _measured, draw_faces
 from batch.pictures.labels import Area, Label, place_labels
 from batch.pictures.palette import colour_of, ink_on
@@ -135,6 +135,13 @@ def test_labels_are_readable_and_inside(size: tuple[int, int]) -> None:
     rows, columns = np.nonzero(np.asarray(picture.convert("L")) > 200)
     assert rows.min() == 0 and columns.max() == size[0] - 1
     assert rows.max() - rows.min() > 10
+
+
+@pytest.mark.parametrize(("confidence", "said"), [(0.876, "joy 88 %"), (0.504, "joy 50 %"), (0.999, "joy 100 %")])
+def test_a_label_says_the_nearest_percentage(confidence: float, said: str, tmp_path: Path) -> None:
+    """What is more than half of the next one is that one."""
+    copies = DrawnCopies(tmp_path / "drawn", tmp_path, ("joy",))
+    assert copies._label(AnnotatedFace(0, Box(0, 0, 9, 9), 0, confidence)).text == said
 
 
 @pytest.mark.parametrize(("count", "side"), [(4, 100), (30, 40), (200, 24)])

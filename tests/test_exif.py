@@ -143,6 +143,13 @@ def test_moment_of_any_text(written: str, suffix: str) -> None:
         assert numbers == [*taken.timetuple()][:6]
 
 
+def test_the_moment_is_the_photographs_and_not_its_scans() -> None:
+    """Of a slide that was scanned, EXIF has both moments; where it has the scan's alone, that is the moment."""
+    original, scanned = text(TAKEN, b"1963:01:02 03:04:05\0"), text(DIGITIZED, b"2021:07:09 18:30:05\0")
+    assert read(exif(details=(original, scanned)), "jpg").taken_at == datetime(1963, 1, 2, 3, 4, 5)
+    assert read(exif(details=(scanned,)), "jpg").taken_at == datetime(2021, 7, 9, 18, 30, 5)
+
+
 @pytest.mark.parametrize("written", [b"0001:01:01 00:00:00\0", b"0000:00:00 00:00:00\0", b"1601:01:01 00:00:00\0"])
 def test_a_camera_without_a_clock(written: bytes) -> None:
     """The moments that stand for none are none."""

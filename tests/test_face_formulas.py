@@ -272,6 +272,13 @@ def test_the_threshold_is_the_settings() -> None:
     assert [face.box.x for face in outcome.faces] == pytest.approx([0])
 
 
+def test_the_detectors_own_score_counts_for_what_is_unlikely() -> None:
+    """What the CNN is sure of is looked at twice, although the verifier gives it 3 % at first sight."""
+    looks = Looks()
+    answered(labelled_faces(proposed([0.99], [3]), DetectorSettings("cnn")), looks)
+    assert looks.seen == [1, 1]
+
+
 def test_the_seconds_of_both_looks_are_told() -> None:
     """Beside those of the worker's other stages."""
 
@@ -300,7 +307,7 @@ def test_an_image_without_a_face_has_no_crop(levels: list[int]) -> None:
 
 def test_the_largest_face_is_the_first_and_has_its_own_crop() -> None:
     """Whatever the order of the proposals, box, score, crop and probabilities stay together."""
-    boxes, crops = np.array([[0, 0, 10, 10], [50, 0, 30, 30.0]]), bright([1, 2])
+    boxes, crops = np.array([[0, 0, 40, 10], [50, 0, 30, 30.0]]), bright([1, 2])  # the first is wider, and smaller
     found = proposals(boxes, [0.9, 0.8], crops)
     outcome = answered(
         labelled_faces(found, DetectorSettings("yunet"), with_crops=True), lambda _: lambda seen: seen[:, 0, :1] / 10

@@ -45,6 +45,20 @@ def test_what_lies_beyond_the_border_repeats_it() -> None:
     assert (patch[:, -10:] == 50).all()
 
 
+def test_a_window_is_likely_whose_logit_is_more_than_zero() -> None:
+    """Zero itself, and what is a little less, is not."""
+
+    class Told:
+        def run(self, patches: np.ndarray) -> list[np.ndarray]:
+            assert patches.shape == (4, 1, GLANCE_SIZE, GLANCE_SIZE)
+            return [np.array([-0.5, 0, 0.01, 3])[:, None]]
+
+    glance = object.__new__(Glance)
+    glance._network = Told()
+    windows = np.array([[10.0 * number, 10, 20, 20] for number in range(4)])
+    assert glance.likely(np.zeros((60, 60), np.uint8), windows).tolist() == [False, False, True, True]
+
+
 def test_no_windows_and_no_contrast() -> None:
     """Nothing to glance at is no error, and a uniform window is no division by zero."""
     assert Glance(GLANCE_MODEL).likely(np.zeros((50, 50), np.uint8), np.empty((0, 4))).shape == (0,)

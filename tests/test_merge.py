@@ -103,6 +103,15 @@ def test_tables_that_were_changed_by_hand_are_refused(tmp_path: Path) -> None:
         list(merge([Source(source.images)], Columns(IMAGES)))
 
 
+def test_an_image_that_a_table_has_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the one ends a piece that is read, and the other begins the next."""
+    monkeypatch.setattr(merging, "SMALL", 0)
+    monkeypatch.setattr(merging, "_PIECE", 2)
+    source = write_source(tmp_path, 1, [outcome(path) for path in "abbc"], 2)
+    with pytest.raises(OutputError, match="not sorted"):
+        list(merge([Source(source.images)], Columns(IMAGES)))
+
+
 def test_many_checkpoints_are_made_one(tmp_path: Path) -> None:
     """Sixteen pairs become one with the newest rows, in which those that a kill has left beside it do not count."""
     checkpoints = Checkpoints(tmp_path, IDENTITY, LABELS)

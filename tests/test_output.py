@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import OutputError, OutputHeld
-from batch.outcome import Box, Face, ImageFile, Key, Outcome, Quality, Status
+from batch.outcome import VANISHED, Box, Face, ImageFile, Key, Outcome, Quality, Status
 from batch.tables import publish as publishing
 from batch.tables import schema
 from batch.tables.checkpoints import Checkpoints
@@ -63,6 +63,16 @@ def publish_all(output: Path, *outcomes: Outcome, dropped: tuple[Key, ...] = (),
 def rows(output: Path) -> tuple[list[str], list[str]]:
     images, faces = pd.read_parquet(output / "images.parquet"), pd.read_parquet(output / "faces.parquet")
     return images["path"].tolist(), faces["path"].tolist()
+
+
+def test_what_somebody_may_have_mended_is_known_by_its_error(tmp_path: Path) -> None:
+    """An image that was denied, or had vanished, and no other one."""
+    errors = {Status.DENIED: "no permission", Status.UNREADABLE: "truncated", Status.OK: None}
+    made = [*errors.items(), (Status.UNREADABLE, VANISHED)]
+    files = [ImageFile(Key("/r", str(number)), 1, 1) for number in range(len(made))]
+    pq.write_table(image_rows(Outcome(file, *one) for file, one in zip(files, made, strict=True)), tmp_path / "images")
+    refused = [image.refused for image in known_images([tmp_path / "images"])]
+    assert refused == ["no permission", None, None, VANISHED]
 
 
 def test_columns_are_those_of_the_contract(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from conftest import noise
 
 from batch import plan as planning
 from batch.errors import RootError
-from batch.outcome import ImageFile, Key
+from batch.outcome import ImageFile, Key, Outcome, Status
 from batch.plan import Plan
 from batch.roots.folder import Folder
 from batch.roots.root import Listed
@@ -47,6 +47,13 @@ def test_only_new_and_changed_images_are_due(root: Path) -> None:
     assert made.deleted == [Key(str(root), "gone.png")]
 
 
+@pytest.mark.parametrize("other", [{"size_bytes": 1}, {"modified_ns": 1}])
+def test_another_size_or_time_is_another_photograph(other: dict[str, int], root: Path) -> None:
+    """One of the two is enough, where the other is as it was."""
+    images = known(root, "a.png", "b.png", "c/d.png")
+    assert plan(root, [images[0]._replace(**other), *images[1:]])[1] == ["a.png"]
+
+
 def test_failed_images_are_tried_again_when_asked(root: Path) -> None:
     """--retry-failed takes failed images as not done."""
     versions = known(root, "a.png", "b.png", "c/d.png", failed=True)
@@ -58,6 +65,9 @@ def test_limit_leaves_the_rest_for_another_run(root: Path) -> None:
     """--limit stops the work, not the walk: nothing is taken for deleted."""
     made, due = plan(root, known(root, "c/d.png"), limit=1)
     assert (due, made.left_over, made.deleted) == (["a.png"], 1, [])
+    changed = [image._replace(modified_ns=1) for image in known(root, "a.png", "b.png", "c/d.png")]
+    made, due = plan(root, changed, limit=2)
+    assert (due, made.changed, made.left_over) == (["a.png", "b.png"], 2, 1)
 
 
 def test_an_image_is_asked_once_whether_it_adds_a_row(root: Path) -> None:
@@ -102,6 +112,26 @@ def test_an_unmounted_disk_deletes_nothing(tmp_path: Path) -> None:
     with pytest.raises(RootError, match="--prune"):
         plan(root, versions)
     assert plan(root, versions, prune=True)[0].deleted == [Key(str(root), "a.png")]
+
+
+def test_stale_rows_that_go_were_not_counted(root: Path) -> None:
+    """Of three images that are gone one had a row of this model, and one that is there has its own."""
+    gone = [KnownImage(str(root), f"gone{n}.png", 1, 1, False, stale=n > 0) for n in range(3)]
+    made, _ = plan(root, [*known(root, "a.png"), *gone], prune=True)
+    assert (len(made.deleted), made.rows_that_stay()) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "same"), [(Status.DENIED, "denied", True), (Status.UNREADABLE, "truncated", False)]
+)
+def test_what_was_denied_is_as_before_only_with_the_same_error(
+    status: Status, error: str, same: bool, root: Path
+) -> None:
+    """An image that can be opened by now, and is damaged, has a new row."""
+    [image] = known(root, "a.png", failed=True)
+    made = Plan((root,), WalkSettings(include=("a.png",)), [image._replace(refused="denied")])
+    [found] = made
+    assert made.is_as_before(Outcome(found, status, error)) is same
 
 
 def test_a_file_as_root_is_refused(root: Path) -> None:

@@ -9,18 +9,19 @@ from pathlib import Path
 import dask.dataframe as dd
 import duckdb
 import jsonschema
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from conftest import Run, astronaut
-from handmade_tables import IDENTITY, outcome, photograph, write_tables
+from handmade_tables import IDENTITY, QUALITY, outcome, photograph, write_tables
 from typer.testing import CliRunner
 
 from batch.errors import OutputError
-from batch.outcome import ImageFile, Key, Outcome, Quality, Status
-from batch.tables.schema import IMAGES, SCHEMA_VERSION, faces_schema
+from batch.outcome import Box, Face, ImageFile, Key, Outcome, Quality, Status
+from batch.tables.schema import IMAGES, SCHEMA_VERSION, face_rows, faces_schema, image_rows
 from batch.tables.snapshot import read_annotations, read_snapshot
 from jobs.export import app
 from model.labels import EMOTIONS
@@ -85,6 +86,31 @@ def test_columns_stand_in_the_documentation() -> None:
         cells = [line.split("|")[1] for line in part.splitlines() if line.startswith("| ") and "column" not in line]
         named = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
         assert named == [name for name in schema.names if name not in EMOTIONS[1:-1]]
+
+
+@pytest.mark.parametrize(
+    ("box", "pixels"),
+    [
+        ((10.4, 20.4, 30.4, 30.4), (10, 20, 30, 30)),
+        ((70, 60, 40, 40), (70, 60, 30, 20)),
+        ((-5, -7, 20, 20), (0, 0, 15, 13)),
+        ((99.7, 85, 5, 5), (99, 79, 1, 1)),
+    ],
+)
+def test_boxes_are_whole_pixels_within_the_image(box: tuple[float, ...], pixels: tuple[int, ...]) -> None:
+    """Corner and sides are rounded each for itself, and cut off at the borders of 100 x 80 pixels, one being left."""
+    face = Face(Box(*box), 0.9, np.array([1.0]), QUALITY)
+    image = Outcome(ImageFile(Key("/r", "a"), 1, 1), Status.OK, width=100, height=80, faces=(face,))
+    [row] = face_rows([image], ("joy",)).to_pylist()
+    assert tuple(row[name] for name in ("x", "y", "width", "height")) == pixels
+
+
+@pytest.mark.parametrize("size", [(64, 2**31), (2**31, 64), (64, 2**31 - 1)])
+def test_a_side_that_no_column_holds_is_none(size: tuple[int, int]) -> None:
+    """A damaged header may say any: beyond 32 bits the row has neither width nor height."""
+    huge = Outcome(ImageFile(Key("/r", "a"), 1, 1), Status.TOO_LARGE, "too large", *size)
+    [row] = image_rows([huge]).to_pylist()
+    assert (row["width"], row["height"]) == (size if max(size) < 2**31 else (None, None))
 
 
 VERSION_1 = {

@@ -36,9 +36,11 @@ def test_order_is_that_of_the_paths(folder: Path) -> None:
 
 
 def test_patterns_select_by_path_or_name(folder: Path) -> None:
-    """--include and --exclude match the path below the root or the name alone."""
+    """--include and --exclude match the path below the root, the name alone, or a folder."""
     assert paths(folder, include=("a/*",)) == ["a/b/c/d.webp", "a/z.png"]
     assert paths(folder, include=("*.jpg", "*.JPG"), exclude=("a-*",)) == ["a.jpg", "b.JPG"]
+    assert paths(folder, include=("a/b/c",)) == ["a/b/c/d.webp"]
+    assert paths(folder, exclude=("a/",)) == ["a-b.jpg", "a.jpg", "b.JPG"]
 
 
 def test_every_image_is_in_one_shard(folder: Path) -> None:
