@@ -54,6 +54,8 @@ def test_crops_are_cut_out_of_the_upright_photograph(output: Path) -> None:
     small = opened.crops(opened.faces[opened.faces["emotion"] == "anger"], side=20)[0]
     assert np.array_equal(small[:, :15], upright[100:120, 145:160]) and not small[:, 15:].any()
     assert opened.crops(opened.faces.iloc[:0]).shape == (0, 96, 96, 3)
+    around = opened.crops(opened.faces[opened.faces["emotion"] == "joy"], side=80, around=2)[0]
+    assert np.array_equal(around[20:], upright[:60, 10:90]) and not around[:20].any()
 
 
 def test_large_jpegs_are_decoded_no_larger_than_needed(tmp_path: Path) -> None:
@@ -65,6 +67,19 @@ def test_large_jpegs_are_decoded_no_larger_than_needed(tmp_path: Path) -> None:
     )
     expected = np.asarray(astronaut().crop((170, 65, 270, 165)).resize((48, 48), Image.Resampling.LANCZOS), float)
     assert np.abs(opened.crops(side=48)[0] - expected).mean() < 4
+
+
+def test_a_small_face_beside_a_large_one_is_as_sharp(tmp_path: Path) -> None:
+    """The photograph is decoded as large as the smallest of its faces needs."""
+    (tmp_path / "photos").mkdir()
+    astronaut().resize((2048, 2048)).save(tmp_path / "photos" / "a.jpg")
+    small = (300.0, 900.0, 60.0, 60.0)
+    boxes = {"one": {small: "joy"}, "both": {small: "joy", (100.0, 200.0, 1500.0, 1500.0): "fear"}}
+    alone, beside = (
+        open_annotations(write_tables(tmp_path / name, outcome(tmp_path / "photos", "a.jpg", faces)))
+        for name, faces in boxes.items()
+    )
+    assert np.array_equal(beside.crops(side=60)[1], alone.crops(side=60)[0])
 
 
 def test_photographs_that_are_gone(output: Path) -> None:

@@ -68,7 +68,7 @@ def submit(tasks: list[dict]) -> None:
         for region in second["result"][:1]:
             region["value"]["rectanglelabels"] = ["surprise"]
         skipped = {"result": [], "was_cancelled": True, "updated_at": "2026-01-03T00:00:00Z"}
-        task["annotations"] = [second, first, skipped]
+        task["annotations"] = [second | {"created_at": "2025-01-01"}, first | {"created_at": "2025-01-02"}, skipped]
 
 
 def test_label_studio(annotations: Path) -> None:
@@ -113,6 +113,7 @@ def test_coco(annotations: Path) -> None:
 
     def correct(whole: dict) -> None:
         whole["annotations"][0]["category_id"] = 6
+        whole["annotations"].append(whole["annotations"][0] | {"iscrowd": 1})
 
     file = change(exported(annotations, "coco"), correct)
     assert rows(read_corrections(file)) == expected(annotations, first="surprise")
@@ -145,7 +146,7 @@ def test_table_of_boxes(annotations: Path) -> None:
     """A CSV with boxes of its own needs no tables."""
     file = annotations.parent / "mine.csv"
     root = annotations.parent / "one"
-    file.write_text(f"root,path,x,y,width,height,label\n{root},{PATH},1.5,2,3,4,happy\n", "utf-8")
+    file.write_text(f"root,path,x,y,width,height,label\n{root},{PATH},1.5,2,3,4, happy \n", "utf-8")
     assert rows(read_corrections(file)) == [(f"{root}/{PATH}", "happy", 1.5, 2, 3, 4)]
 
 

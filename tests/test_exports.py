@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -115,6 +116,29 @@ def test_json_lines_hold_everything(annotations: Path) -> None:
     assert lines[0]["faces"][0]["confidence"] == 0.9 and lines[1]["width"] is None
     query = "select path, face.emotion from (select path, unnest(faces) face from read_json(?))"
     assert duckdb.execute(query, [str(file)]).fetchall() == [("deep/é #1.jpg", "fear"), ("deep/é #1.jpg", "joy")]
+
+
+def test_numbers_are_of_their_own_face(tmp_path: Path) -> None:
+    """Confidence, detector's score and number within the image; the least sure face is its task's score."""
+    for name in ("a.png", "b.png", "none.png"):
+        photograph((160, 120))[0].save(tmp_path / name)
+    of_b, none = outcome(tmp_path, "b.png", {(30, 10, 40, 20): "joy"}, 0.5), outcome(tmp_path, "none.png", {})
+    [surer] = outcome(tmp_path, "a.png", {(30, 10, 60, 20): "fear"}, 0.2345678).faces
+    of_a = outcome(tmp_path, "a.png", {(5, 5, 9, 9): "joy"})
+    both = replace(of_a, faces=(replace(surer, score=0.7), *of_a.faces))
+    tables = write_tables(tmp_path / "out", both, of_b, none)
+    tasks = json.loads(export(tables, "label-studio").read_text("utf-8"))
+    assert [task["predictions"][0]["score"] for task in tasks] == [0.234568, 0.5, 1]
+    boxes = json.loads(export(tables, "coco").read_text("utf-8"))["annotations"]
+    numbers = [(box["image_id"], box["face"], box["score"], box["face_score"]) for box in boxes]
+    assert numbers == [(1, 0, 0.234568, 0.7), (1, 1, 0.9, 0.99), (2, 0, 0.5, 0.99)]
+    assert [box["category_id"] for box in boxes] == [1 + EMOTIONS.index(name) for name in ("fear", "joy", "joy")]
+    first = json.loads(export(tables, "jsonl").read_text("utf-8").splitlines()[0])["faces"][0]
+    assert (first["confidence"], first["face_score"]) == (0.234568, 0.7)
+    half = json.loads(export(tables, "coco", "--min-confidence", 0.5).read_text("utf-8"))["annotations"]
+    assert [box["score"] for box in half] == [0.9, 0.5], "a face of exactly so much is sure enough"
+    done = CliRunner().invoke(app, [str(tables), "--format", "coco", "-o", str(tmp_path / "again.json")])
+    assert f"3 images: {tmp_path / 'again.json'}" in done.output
 
 
 def test_min_confidence(annotations: Path) -> None:

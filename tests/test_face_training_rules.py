@@ -24,6 +24,7 @@ from jobs.training.windows import Window
 from model.detector.training import MISSED, DetectorTraining
 from model.training.batches import TrainingSettings
 from model.verifier.network import FACE_LABELS
+from model.verifier.training import platt_scaling
 
 TEN = [f"{number}.jpg" for number in range(10)]
 
@@ -39,9 +40,9 @@ def photograph(faces_in_it: list[list[float]], mistaken: int = 0) -> Photograph:
 
 
 def found_in(*scored: tuple[list[float], float]) -> FoundFaces:
-    """What is found in a photograph of two small faces, which lie at (0, 0) and (200, 0) and are 60 pixels large."""
+    """What is found in a photograph of three small faces, which begin at 0, 200 and 400 and are 60 pixels large."""
     boxes, scores = np.array([box for box, _ in scored], float), np.array([score for _, score in scored])
-    return FoundFaces(photograph([[0, 0, 60, 60], [200, 0, 60, 60]]), boxes, scores)
+    return FoundFaces(photograph([[200.0 * place, 0, 60, 60] for place in range(3)]), boxes, scores)
 
 
 HALF_FOUND = found_in(([0, 0, 60, 132], 0.9), ([600, 0, 60, 60], 0.2))
@@ -91,10 +92,11 @@ def test_photographs_come_by_what_is_in_them_and_with_further_faces(
         tmp_path, tmp_path / "boxes.json", Path("f.csv"), tmp_path / "d.keras", DetectorTraining(window_size=96)
     )
     photographs = [photograph([[0, 0, 20, 20], [50, 0, 10, 10], [90, 0, 9, 9]], mistaken=7), photograph([])]
-    detector._trained(job, photographs, [], None)
-    [(cut, weights, settings, data, checkpoint, callbacks, start)] = trained
+    start = object()
+    detector._trained(job, photographs, [], start)
+    [(cut, weights, settings, data, checkpoint, callbacks, begun_with)] = trained
     assert weights == pytest.approx([0.5 + 3, 0.5])
-    assert (settings, checkpoint, start) == (job.settings, tmp_path / "d.checkpoint.npz", None)
+    assert (settings, checkpoint, begun_with) == (job.settings, tmp_path / "d.checkpoint.npz", start)
     assert data.endswith(" and faces")
     assert [type(callback).__name__ for callback in callbacks] == ["AveragePrecision", "TensorBoard", "EpochLog"]
     cut(0, np.random.default_rng(0))
@@ -110,16 +112,27 @@ def test_each_epochs_figures_are_what_they_are_called(monkeypatch: pytest.Monkey
     measured.set_model(measured._network)
     logs: dict[str, Any] = {}
     measured.on_epoch_end(0, logs)
-    assert logs == {"val_average_precision_50": 0, "val_recall": 0.5, MISSED: 0.5}
+    assert logs == {"val_average_precision_50": 0, "val_recall": pytest.approx(1 / 3), MISSED: pytest.approx(2 / 3)}
 
 
 def test_the_detectors_figures_are_by_fit_and_size() -> None:
-    """One of two small faces is found, with an overlap of 0.45: half at 0.35, nothing at 0.5, nor among large ones."""
+    """One of three small faces is found, at an overlap of 0.45: a third at 0.35, nothing at 0.5, nor of large ones."""
     figures = detector._figures([HALF_FOUND])
     precisions = figures.pop("average_precision")
-    assert figures == {"photographs": 1, "faces": 2, "threshold": 0.9, "recall": 0.5, "precision": 1}
-    assert precisions["IoU 0.35, 40 to inf px"] == precisions["IoU 0.35, 40 to 80 px"] == 0.5
+    assert figures == {"photographs": 1, "faces": 3, "threshold": 0.9, "recall": pytest.approx(1 / 3), "precision": 1}
+    assert precisions["IoU 0.35, 40 to inf px"] == precisions["IoU 0.35, 40 to 80 px"] == 0.3333
     assert precisions["IoU 0.35, 160 to inf px"] == precisions["IoU 0.5, 40 to inf px"] == 0
+
+
+def test_the_detectors_scores_are_calibrated_by_what_they_hit() -> None:
+    """The surer, the likelier: Platt's line of the logits; where nothing is wrong they stay as they are."""
+    found = [found_in(([0, 0, 60, 60], 0.6), ([600, 0, 60, 60], 0.3), ([800, 0, 60, 60], 0.7)) for _ in range(3)]
+    more = [found_in(([200, 0, 60, 60], 0.9), ([600, 0, 60, 60], 0.1)) for _ in range(3)]
+    scores, hits = np.array([0.6, 0.3, 0.7] * 3 + [0.9, 0.1] * 3), np.array([1, 0, 0] * 3 + [1, 0] * 3) == 1
+    slope, intercept = detector._calibrated(found + more)
+    assert (slope, intercept) == pytest.approx(platt_scaling(np.log(scores / (1 - scores)), hits))
+    assert slope > 0
+    assert detector._calibrated([found_in(([0, 0, 60, 60], 0.6))]) == (1, 0)
 
 
 def test_the_detector_that_ships_is_the_calibrated_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.outcome import ImageFile, Outcome, Status
+from batch.outcome import ImageFile, Key, Outcome, Status
 from batch.plan import Plan
 from batch.roots.folder import Folder
 from batch.roots.walk import WalkSettings
@@ -94,3 +94,23 @@ def test_a_disk_that_is_waited_for_is_named(
         assert list(report.watch(plan, slow)) == []
     assert "the workers are at work" in caplog.text
     assert "the disk" not in caplog.text
+
+
+def test_what_was_done_is_counted_and_timed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Four images with six faces in two seconds, two of which could not be read: rates, stages, and what is left."""
+    report = RunReport(started=100.0)
+    monkeypatch.setattr(run_report.time, "monotonic", lambda: 102.0)
+    for number, status in enumerate((Status.OK, Status.OK, Status.CRASHED, Status.UNREADABLE)):
+        found = ImageFile(Key("r", str(number)), 1, 1)
+        report.add(Outcome(found, status, seconds={"decode": 0.5}), ["joy"] * (3 if number < 2 else 0))
+    told = report.as_json()
+    assert (told["images"], told["faces"], told["seconds"]) == (4, 6, 2)
+    assert (told["images_per_second"], told["faces_per_second"], report.rate, report.failed) == (2, 3, 2, 2)
+    assert told["seconds_by_stage"] == {"decode": 2.0}
+    assert (report.fields()["images"], report.fields()["faces"]) == (4, 6)
+    report.total, report._done, report._read_rate = 10, 4, 2.0
+    with caplog.at_level(logging.INFO):
+        report._say_rate()
+    [record] = [one for one in caplog.records if "done of" in one.message]
+    assert record.message == "4 images done of 10, 2.0 images/s, 6 faces, 0:00:03 left"
+    assert record.fields == {"images": 4, "faces": 6}
