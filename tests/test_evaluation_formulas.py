@@ -1,5 +1,6 @@
 """Figures of a model and of the difference between two: by hand, and as scikit-learn and SciPy have them."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from batch.detection.networks import without_label
+from jobs import evaluate
 from model.data.crops import hard_labelled
 from model.errors import DataError
 from model.evaluation import pictures
@@ -250,3 +252,16 @@ def test_recall_by_size_is_the_share_that_was_found(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Axes, "bar", lambda _axes, place, share, **_: drawn.append((place, share)))
     draw_recall_by_size(np.array([20, 29.9, 35, 40]), np.array([1, 0, 1, 0]), tmp_path / "recall.png")
     assert drawn == [(0, 0), (1, 0.5), (2, 1), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0)]
+
+
+def test_two_models_are_compared_the_right_way_round(tmp_path: Path) -> None:
+    """The first is right thrice of four, the other once: +0.5, and each has its own figures and its own table."""
+    one, other = answers([0, 0, 1, 1], [0, 0, 1, 0]), answers([0, 0, 1, 1], [0, 1, 0, 0])
+    evaluate._write(tmp_path, {}, {"data": one}, Path("one.keras"), {"data": other}, Path("other.keras"))
+    facts = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
+    against = facts["against"]
+    assert (facts["sets"]["data"]["accuracy"], against["sets"]["data"]["accuracy"]) == (0.75, 0.25)
+    assert against["difference"]["data"]["accuracy"]["difference"] == pytest.approx(0.5)
+    first, second = (tmp_path / "table.md").read_text("utf-8").split("other.keras")
+    assert first.startswith("one.keras")
+    assert "| data | 4 | 0.750 |" in first and "| data | 4 | 0.250 |" in second

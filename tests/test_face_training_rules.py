@@ -21,8 +21,10 @@ from jobs.training.face_sets import NEGATIVES, KnownFaces, _to_train_on, split
 from jobs.training.faces import FaceTraining
 from jobs.training.mining import MinedPhotograph
 from jobs.training.windows import Window
+from model.bundle import FACE_MODEL
 from model.detector.training import MISSED, DetectorTraining
 from model.training.batches import TrainingSettings
+from model.training.log import EpochLog
 from model.verifier.network import FACE_LABELS
 from model.verifier.training import platt_scaling
 
@@ -162,7 +164,7 @@ def test_the_detector_that_ships_is_the_calibrated_one(monkeypatch: pytest.Monke
 
 def face_job(tmp_path: Path, seed: int = 0, further: Path | None = None) -> FaceTraining:
     boxes = tmp_path / "boxes.json"
-    return FaceTraining(tmp_path, boxes, further, tmp_path / "f.keras", TrainingSettings(seed=seed))
+    return FaceTraining(tmp_path, boxes, further, tmp_path / "f.keras", TrainingSettings(seed=seed), jobs=2)
 
 
 def test_each_side_of_the_verifiers_split_has_its_own_proposers(
@@ -176,9 +178,9 @@ def test_each_side_of_the_verifiers_split_has_its_own_proposers(
     for everything in (False, True):
         faces._mined(face_job(tmp_path, seed=5), known, everything)
     training, held_out = split(TEN, 0.2, 5)
-    assert [told[2:5] for told in asked] == [
-        (training, False, faces._PROPOSERS),
-        (held_out, True, (DetectorSettings(),)),
+    assert [told[2:] for told in asked] == [
+        (training, False, faces._PROPOSERS, 2),
+        (held_out, True, (DetectorSettings(),), 2),
     ]
     assert [one.name for one in faces._PROPOSERS] == ["cascade", "cnn", "cnn", "cnn"]
 
@@ -196,10 +198,10 @@ def test_faces_of_fer2013_are_faces(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         for name, level in (("Training", 7), ("PublicTest", 9))
     }
     monkeypatch.setattr(faces, "read_fer2013", lambda _: parts)
-    made = faces._training_set(face_job(tmp_path, further=Path("f.csv")), [mined(40, [0.9] * 20 + [0.1] * 20)])
-    assert len(made) == 40 + round(0.15 * 20)
-    assert made.truth["face"].tolist() == [1] * 20 + [0] * 20 + [1] * 3
-    assert made.images[40:].max() == 7
+    made = faces._training_set(face_job(tmp_path, further=Path("f.csv")), [mined(60, [0.9] * 20 + [0.1] * 40)])
+    assert len(made) == 60 + round(0.15 * 20)
+    assert made.truth["face"].tolist() == [1] * 20 + [0] * 40 + [1] * 3
+    assert made.images[60:].max() == 7
 
 
 def test_the_verifier_that_ships_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,22 +305,29 @@ def test_the_glance_learns_from_the_one_side_and_is_measured_on_the_other(
     }
 
 
-def test_the_glance_gets_the_verifiers_sides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By the same seed as the verifier's, so that what is held out of one is held out of the other."""
+def test_the_glance_gets_the_verifiers_sides_and_the_verifier_its_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By one seed, so that what is held out of one is held out of the other; each epoch has its row in a table."""
     boxes = known_photographs(tmp_path / "photos", 10)
     asked: list[Any] = []
+    trained: list[Any] = []
 
     def taught(*told: Any) -> None:
         asked.append(told)
         raise Enough
 
     monkeypatch.setattr(faces, "_mined", lambda *_: [mined(2, [0.9, 0.1])])
-    monkeypatch.setattr(faces, "train_verifier", lambda *_: (None, {"val_loss": [1.0]}))
+    monkeypatch.setattr(faces, "train_verifier", lambda *told: trained.append(told) or (None, {"val_loss": [1.0]}))
     monkeypatch.setattr(faces, "_calibrated", lambda *_: (None, [validated([], [[0, 0, 60, 60]])]))
     monkeypatch.setattr(faces, "train_and_export", taught)
-    job = FaceTraining(tmp_path / "photos", boxes, None, tmp_path / "f.keras", TrainingSettings(seed=5))
+    settings = TrainingSettings(seed=5)
+    job = FaceTraining(tmp_path / "photos", boxes, None, tmp_path / "f.keras", settings, start_from=FACE_MODEL)
     with pytest.raises(Enough):
         faces.train_faces(job)
+    [(_, _, told, checkpoint, (table,), start)] = trained
+    assert (told, checkpoint, start.path) == (settings, tmp_path / "f.checkpoint.npz", FACE_MODEL)
+    assert isinstance(table, EpochLog)
     assert asked[0][1:3] == split(TEN, 0.2, 5) and asked[0][6] == 5
 
 

@@ -1,23 +1,19 @@
 """What is typed reaches the work: every option of a training, and of annotate, none of them at its default."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 from drawn_faces import write_class_folders
 from training_runs import here
 
 from batch.settings import DetectorSettings, WorkerSettings
-from jobs import evaluate
 from jobs.options import OPTIONS, annotation_settings
 from jobs.training import detector, faces
 from model.bundle import DETECTOR_MODEL, EMOTION_MODEL, FACE_MODEL, GLANCE_MODEL
 from model.emotions import training as emotions
-from model.evaluation.predictions import Predictions
 
 COMMON = {"--epochs": 3, "--batch-size": 5, "--learning-rate": 0.7, "--patience": 4, "--seed": 9}
 FACES = {"--boxes": "b.json", "--faces": "f.csv"}
@@ -104,29 +100,3 @@ def test_every_option_reaches_the_settings(tmp_path: Path) -> None:
     assert (told.walk.include, told.walk.exclude) == (("a*",), ("b", "c"))
     assert (told.walk.follow_symlinks, told.walk.shard, told.walk.zip_encoding) == (True, (2, 5), "cp1252")
     assert annotation_settings(tmp_path / "photos", rescan=True).rescan
-
-
-# --- two models beside each other
-
-
-def test_two_models_are_compared_the_right_way_round(tmp_path: Path) -> None:
-    """The first is right thrice of four, the other once: +0.5, and each has its own figures and its own table."""
-    truth = np.array([0, 0, 1, 1])
-    mine, other = (
-        {
-            "data": Predictions(
-                np.zeros((4, 48, 48), np.uint8),
-                ("joy", "fear"),
-                np.where(np.eye(2)[guesses] == 1, 0.9, 0.1),
-                truth,
-            )
-        }
-        for guesses in ([0, 0, 1, 0], [0, 1, 0, 0])
-    )
-    evaluate._write(tmp_path, {}, mine, Path("one.keras"), other, Path("other.keras"))
-    facts = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
-    assert (facts["sets"]["data"]["accuracy"], facts["against"]["sets"]["data"]["accuracy"]) == (0.75, 0.25)
-    assert facts["against"]["difference"]["data"]["accuracy"]["difference"] == pytest.approx(0.5)
-    assert facts["against"]["model"] == "other.keras"
-    first, second = (tmp_path / "table.md").read_text("utf-8").split("other.keras")
-    assert first.startswith("one.keras") and "| 0.750 |" in first and "| 0.250 |" in second

@@ -12,8 +12,9 @@ import pytest
 from drawn_faces import write_class_folders
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from training_runs import exporting_here, linear_network
+from training_runs import exporting_here, here, linear_network
 
+from jobs import evaluate
 from model.bundle import load_network, read_card
 from model.data.fer2013 import read_fer2013
 from model.emotions import training as emotions
@@ -36,7 +37,7 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[keras.Model]]:
     monkeypatch.setattr(emotions, "training_network", tiny)
     monkeypatch.setattr(emotions, "write_pictures", lambda *_: None)
     monkeypatch.setattr(emotions, "_callbacks", lambda *_: ())
-    with exporting_here:
+    with exporting_here():
         yield made
 
 
@@ -146,6 +147,27 @@ def test_both_labellings_calibrate(networks: list[keras.Model], seen: list[Train
     assert any((truth < 0).any() for truth in validation.truth.values())
     found = np.asarray(load_network(read_card(tmp_path / "m.keras"))(pixels))
     assert found == pytest.approx(softmax(logits / best, axis=1), abs=0.02)
+
+
+def test_labels_and_votes_are_evaluated(
+    networks: list[keras.Model], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The figures on the votes stand beside those on the labels, in the log by their names; on the device asked for."""
+    told: list[Any] = []
+    csv, votes = fer2013(tmp_path)
+    train_emotions(job(csv, tmp_path / "m.keras", votes=votes))
+    monkeypatch.setattr(evaluate, "_write", lambda *given: told.append(given))
+    monkeypatch.setattr("model.device.choose_device", lambda device: told.append(device) or device)
+    options = ("--votes", votes, "--usage", "PublicTest", "--device", "gpu")
+    done = here("evaluate", tmp_path / "m.keras", csv, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    device, (_, _, answers, *_) = told
+    assert (device, set(answers)) == ("gpu", {"fer2013 by emotion", "fer2013 by votes"})
+    for name, figures in ((name, of_one.figures) for name, of_one in answers.items()):
+        rates = f"mean recall {figures.mean_recall:.4f}, macro-F1 {figures.macro_f1:.4f}, ECE {figures.ece:.4f}"
+        assert f"m.keras on {name}: accuracy {figures.accuracy:.4f}, {rates}" in done.stderr
+        assert abs(figures.mean_recall - figures.macro_f1) > 1e-4
+    assert len(networks) == 1
 
 
 def test_a_teacher_changes_what_is_learnt_and_not_what_is_validated(

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable
-from contextlib import chdir, redirect_stdout
+from contextlib import AbstractContextManager, chdir, redirect_stdout
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
@@ -99,10 +99,10 @@ def _exported_here(words: list[str], **_: object) -> subprocess.CompletedProcess
     return subprocess.CompletedProcess(words, 0, said.getvalue(), "")
 
 
-exporting_here = patch.object(
-    export, "subprocess", SimpleNamespace(run=_exported_here, TimeoutExpired=subprocess.TimeoutExpired)
-)
-"""Write ONNX in this process; that a process of its own can is asserted in ``test_places.py``."""
+def exporting_here() -> AbstractContextManager[object]:
+    """Write ONNX in this process; that a process of its own can is asserted in ``test_places.py``."""
+    run = SimpleNamespace(run=_exported_here, TimeoutExpired=subprocess.TimeoutExpired)
+    return patch.object(export, "subprocess", run)
 
 
 def here(script: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -116,7 +116,7 @@ def here(script: str, *arguments: object, cwd: Path | None = None) -> subprocess
         patch.object(program, "silence_native_libraries", lambda: None),  # it gives away the stderr of the tests
         patch.object(sys, "argv", words),
         chdir(cwd or Path.cwd()),
-        exporting_here,
+        exporting_here(),
     ):
         try:
             done = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"}).invoke(program.app, words[1:])

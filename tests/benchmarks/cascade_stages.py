@@ -7,6 +7,7 @@ votes in the end. ``Cascade.LEAST_VOTES`` are about the quantiles at 0.05.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -49,6 +50,12 @@ def votes_on_faces(gray: np.ndarray, faces: np.ndarray, cascades: list["cv2.Casc
     return np.array([[sums[window] for sums in stages] for window in sorted(near)]).reshape(-1, len(cascades))
 
 
+def some_trained_on(known: Iterable[str], count: int) -> list[str]:
+    """Some of the photographs that annotate-train faces trains on."""
+    trained_on = split(list(known), 0.2, 0)[0]
+    return np.random.default_rng(1).permutation(trained_on)[:count].tolist()
+
+
 def main() -> None:
     """Print the quantiles of the votes in each stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -60,9 +67,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     cascades = [haar_cascade(stages) for stages in range(1, STAGES + 1)]
     known = read_boxes(arguments.boxes)
-    trained_on = split(list(known), 0.2, 0)[0]
     found = []
-    for path in np.random.default_rng(1).permutation(trained_on)[: arguments.count]:
+    for path in some_trained_on(known, arguments.count):
         photograph = read_photograph(arguments.photographs / path, 10**9, 10**5)
         gray = shrunken(photograph.gray, DetectorSettings.detect_size)
         faces = known[path].faces * gray.shape[1] / photograph.width

@@ -108,6 +108,12 @@ def precision_by_size(name: str, timed: Timed, known: list[KnownFaces]) -> dict[
     return {"detector": name, **found}
 
 
+def asked_for(every: Iterable[str], held_out: bool, below: str) -> list[str]:
+    """Of the photographs those whose path starts with ``below``: all, or what annotate-train faces held out."""
+    paths = split(list(every), 0.2, 0)[1] if held_out else sorted(every)
+    return [path for path in paths if path.startswith(below)]
+
+
 def main() -> None:
     """Read the arguments, run every way on the same photographs, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -121,8 +127,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     every = read_boxes(arguments.boxes)
-    paths = split(list(every), 0.2, 0)[1] if arguments.held_out else sorted(every)
-    paths = [path for path in paths if path.startswith(arguments.below)]
+    paths = asked_for(every, arguments.held_out, arguments.below)
     known = [every[path] for path in paths]
     photographs = [read_photograph(arguments.photographs / path, 10**9, 10**5) for path in paths]
     yunet = {"yunet": DetectorSettings("yunet", model=arguments.yunet)} if arguments.yunet else {}

@@ -49,6 +49,11 @@ def row(images: list[ImageFile], name: str) -> str:
     everything = time.process_time() - started
     count = len(images)
     faces = sum(len(outcome.faces) for outcome in outcomes if isinstance(outcome, Outcome))
+    return line(name, faces, count, clock, everything)
+
+
+def line(name: str, faces: int, count: int, clock: Clock, everything: float) -> str:
+    """What the table says of ``count`` images that took ``everything`` seconds."""
     return (
         f"| {name} | {faces / count:.1f} | {clock.boxes / count:.1f} | {1e3 * clock.seconds / count:.2f} | "
         f"{1e3 * everything / count:.1f} | {clock.seconds / everything:.1%} |"

@@ -42,6 +42,13 @@ def moved_crops(gray: np.ndarray, box: Box, side: float) -> np.ndarray:
     return crop_faces(small, np.array(boxes))
 
 
+def rates(answers: np.ndarray) -> str:
+    """How many labels change in probabilities (faces, moves, labels), of all and of those that were sure."""
+    labels, sure = answers.argmax(axis=2), answers[:, 0].max(axis=1) >= 0.5
+    flips = labels[:, 1:] != labels[:, :1]
+    return f"{100 * flips.mean():.1f} % | {100 * flips[sure].mean():.1f} % of {sure.sum()}"
+
+
 def main() -> None:
     """Read the arguments, move every face, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -66,10 +73,7 @@ def main() -> None:
         if not of_side:
             continue
         answers = emotions.predict(np.concatenate(of_side)).reshape(len(of_side), len(MOVES), -1)
-        labels, sure = answers.argmax(axis=2), answers[:, 0].max(axis=1) >= 0.5
-        flips = labels[:, 1:] != labels[:, :1]
-        rates = f"{100 * flips.mean():.1f} % | {100 * flips[sure].mean():.1f} % of {sure.sum()}"
-        print(f"| {side} | {len(of_side)} | {rates} |")  # noqa: T201
+        print(f"| {side} | {len(of_side)} | {rates(answers)} |")  # noqa: T201
 
 
 if __name__ == "__main__":
