@@ -15,12 +15,18 @@ from scipy.special import log_softmax, softmax
 from training_runs import exporting_here, here, linear_network
 
 from jobs import evaluate
-from model.bundle import load_network, read_card
+from model.bundle import EMOTION_MODEL, load_network, read_card
+from model.data.crops import hard_labelled
+from model.data.datasets import read_sets
 from model.data.fer2013 import read_fer2013
 from model.emotions import training as emotions
 from model.emotions.training import EmotionTraining, train_emotions
+from model.errors import DataError
 from model.evaluation.metrics import measure
 from model.training.batches import TrainingSet, TrainingSettings
+from model.training.log import EpochLog, TensorBoardPictures, sheet_png
+
+CALLBACKS = emotions._callbacks
 
 pytestmark = [pytest.mark.usefixtures("untraced"), pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")]
 
@@ -232,3 +238,67 @@ def test_figures_before_and_after_are_of_either_model(networks: list[keras.Model
     assert facts["validation"]["faces"] == answers["faces"].figures.as_json()
     assert facts["before"]["faces"] == json.loads(first.with_suffix(".json").read_text())["validation"]["faces"]
     assert facts["before"] != facts["validation"]
+
+
+def test_what_looks_on_writes_beside_the_model(tmp_path: Path) -> None:
+    """A table of the epochs, TensorBoard's figures and its pictures."""
+    table, figures, shown = CALLBACKS(job(tmp_path / "faces", tmp_path / "m.keras"), [])
+    assert (type(table), type(figures), type(shown)) == (EpochLog, keras.callbacks.TensorBoard, TensorBoardPictures)
+    assert table._csv == tmp_path / "m.csv"
+    assert (Path(figures.log_dir), figures.write_graph) == (tmp_path / "m.tensorboard", False)
+
+
+def test_an_earlier_trainings_files_are_put_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its checkpoint is kept under another name, its events go; a training that goes on touches neither."""
+    output = tmp_path / "new" / "m.keras"
+    checkpoint, events = output.with_suffix(".checkpoint.npz"), output.with_suffix(".tensorboard") / "train"
+    assert emotions._prepare(job(tmp_path, output, resume=True)) == checkpoint
+    assert caplog.messages == [f"no checkpoint at {checkpoint}: training begins with the first epoch"]
+    events.mkdir(parents=True)
+    (events / "events.out.tfevents.1").touch()
+    checkpoint.write_bytes(b"before")
+    emotions._prepare(job(tmp_path, output, resume=True))
+    assert checkpoint.exists() and list(events.iterdir())
+    emotions._prepare(job(tmp_path, output))
+    aside = output.with_suffix(".checkpoint.previous.npz")
+    assert (checkpoint.exists(), aside.read_bytes(), list(events.iterdir())) == (False, b"before", [])
+    said = f"not going on from the checkpoint there was (--resume would); it is kept as {aside}"
+    assert caplog.messages[1:] == [said]
+
+
+def test_the_preview_shows_what_training_draws(tmp_path: Path) -> None:
+    """A row an image, a column a variant, in a folder made for it."""
+    faces, picture = write_class_folders(tmp_path / "faces", {"happy": 3, "angry": 2}), tmp_path / "new" / "p.png"
+    emotions.preview_variants(job(faces, tmp_path / "m.keras", settings=quick(copies=3, seed=4)), picture)
+    [each] = read_sets([faces])
+    expected = sheet_png([each.parts["all"]], quick(copies=3, seed=4))
+    assert picture.read_bytes() == expected != sheet_png([each.parts["all"]], quick(copies=3))
+
+
+def test_what_does_not_go_together_is_said(tmp_path: Path) -> None:
+    """Shares without votes, weights of sets that are none, and what is kept of a model of other labels."""
+    faces = write_class_folders(tmp_path / "faces", {"happy": 5, "angry": 5})
+    for changes, said in (
+        ({"votes_share": 0.5}, "--votes-share goes with --votes"),
+        ({"kept": 0.5}, "--keep goes with --start-from a model of the same labels"),
+        ({"weights": {"cats": 2.0, "dogs": 1.0}}, "--weight: expected one of the data sets faces, received cats, dogs"),
+    ):
+        with pytest.raises(DataError, match=said):
+            train_emotions(job(faces, tmp_path / "m.keras", **changes))
+
+
+def test_labels_that_no_image_has_are_told(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Where a model is gone on from that knows them."""
+    known = read_card(EMOTION_MODEL)
+    crops = hard_labelled(np.zeros((2, 48, 48), np.uint8), np.array([0, 6]), known.labels)
+    sets = [TrainingSet("one", crops, crops)]
+    with caplog.at_level("INFO", "annotate.train"):
+        emotions._log_kept(sets, known)
+        emotions._log_kept(sets, None)
+        emotions._log_sizes(sets, 17, "cpu")
+    assert caplog.messages == [
+        "no image of anger, sadness, disgust, fear, surprise: what emotions.keras knows of that is kept",
+        "labels: joy, anger, sadness, disgust, fear, surprise, neutral; training on cpu",
+        "one: 2 images become 34 in 17 variants each",
+        "one: 2 images to validate on, without variants",
+    ]
