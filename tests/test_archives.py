@@ -595,6 +595,8 @@ def test_only_what_is_the_same_follows() -> None:
     ]
     assert renamed_paths(here, guessed) == {"─": "ä", "ß": "ü2"}
     assert renamed_paths([known("ä", 0), known("b\\x84", 1)], guessed) == {"b\\x84": "é"}
+    alike = [known("ß", 6), known("─", 6)]
+    assert renamed_paths(alike, {"ä": (6, 7), "é": (6, 7)}) == {"ß": "ä", "─": "é"}, "those that are alike in order"
 
 
 def test_archives_within_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

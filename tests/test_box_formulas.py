@@ -24,7 +24,7 @@ from batch.detection.crop import (
     cut_patches,
     verifier_crops,
 )
-from batch.detection.detectors import cascade, cnn
+from batch.detection.detectors import cascade, cnn, yunet
 from batch.detection.detectors.cnn import PADDING
 from batch.detection.glance import cells, standardised
 from batch.detection.quality import measure_faces
@@ -228,6 +228,18 @@ def test_large_images_are_shrunk_to_the_long_side(shape: tuple[int, int], seen: 
     assert np.abs(small[0] - np.interp(middles, np.arange(shape[1]), columns[0])).max() <= 1.5
 
 
+def test_a_large_image_is_halved_before_it_is_shrunk_to_size() -> None:
+    """From twice the size on, and as often as that is possible: each time the mean of 2 x 2 pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (500, 500), np.uint8)
+
+    def area(gray: np.ndarray, side: int) -> np.ndarray:
+        return cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA)
+
+    assert np.array_equal(shrunken(noise, 260), area(noise, 260))
+    assert np.array_equal(shrunken(noise, 240), area(area(noise, 250), 240))
+    assert np.array_equal(shrunken(noise, 100), area(area(area(noise, 250), 125), 100))
+
+
 class Told:
     """A detector that answers what it is told."""
 
@@ -242,9 +254,9 @@ class Told:
 def test_boxes_come_back_to_the_full_size() -> None:
     """Seen at a quarter of the photograph's width, decoded at half of it: four times as large as they were seen."""
     photograph = Photograph(np.zeros((200, 400), np.uint8), 800, 400, None)
-    told = Told([[10, 20, 30, 40], [50, 60, 30, 40]], [0.7, 0.5])
+    told = Told([[10, 20, 30, 40], [50, 60, 30, 40]], [0.6, 0.59])  # the threshold itself is enough
     boxes, scores, crops, *_ = find_faces(photograph, told, DetectorSettings("yunet", 200, face_threshold=0.6))
-    assert (boxes.tolist(), scores.tolist(), crops.shape) == ([[40, 80, 120, 160]], [0.7], (1, 48, 48))
+    assert (boxes.tolist(), scores.tolist(), crops.shape) == ([[40, 80, 120, 160]], [0.6], (1, 48, 48))
     boxes, _, patches, *_ = find_faces(photograph, told, DetectorSettings("cascade", 200))
     assert (len(boxes), patches.shape) == (2, (2, 72, 72))  # the verifier decides
 
@@ -279,6 +291,15 @@ def test_places_of_the_maps_become_boxes() -> None:
     assert cnn.faces_in(maps, 0.85)[0][0, 2:] == pytest.approx(np.full(2, 16 * np.exp(4)))
 
 
+@pytest.mark.parametrize(("apart", "faces"), [(11.25, 1), (13, 2)])
+def test_boxes_of_the_maps_that_overlap_are_one_face(apart: float, faces: int) -> None:
+    """Squares of 32 pixels share 0.48 where they are 11.25 pixels apart, and 0.42 at 13; the limit is 0.45."""
+    maps = [np.full((64 // stride, 64 // stride, 5), -9.0) for stride in cnn.STRIDES]
+    maps[1][1, 1] = [2, 0, 0, np.log(2), np.log(2)]
+    maps[1][1, 2] = [1, apart / 16 - 1, 0, np.log(2), np.log(2)]
+    assert len(cnn.faces_in(maps, 0.05)[0]) == faces
+
+
 @pytest.mark.parametrize(("shape", "padded"), [((640, 640), (640, 640)), ((480, 640), (480, 640)),
     ((100, 640), (320, 640)), ((500, 640), (640, 640)), ((641, 300), (672, 352)), ((20, 10), (32, 32))])  # fmt: skip
 def test_images_are_padded_to_a_few_shapes(shape: tuple[int, int], padded: tuple[int, int]) -> None:
@@ -296,16 +317,38 @@ def test_a_cascades_votes_rank_its_windows(monkeypatch: pytest.MonkeyPatch) -> N
     class Windows:
         def detectMultiScale3(self, _gray: np.ndarray, **options: object) -> tuple[np.ndarray, None, np.ndarray]:  # noqa: N802
             assert (options["scaleFactor"], options["minSize"], options["minNeighbors"]) == (1.15, (20, 20), 0)
-            boxes = np.array([[0, 0, 20, 20], [1, 0, 20, 20], [10, 0, 20, 20], [30, 0, 20, 20]])
+            boxes = np.array([[0, 0, 20, 20], [4, 0, 20, 20], [9, 0, 20, 20], [30, 0, 20, 20]])
             return boxes, None, np.array([[0.5], [2.0], [1.0], [-1.0]])
 
     built = cascade.Cascade()
     monkeypatch.setattr(built, "_cascade", Windows())
     found = built.detect(np.zeros((50, 60), np.uint8))
     boxes, scores = found
-    assert boxes[:, 0].tolist() == [1, 10, 30]
+    assert boxes[:, 0].tolist() == [4, 9, 30], "the first shares 0.67 with the second, the third 0.6"
     assert scores == pytest.approx(1 / (1 + np.exp([-2.0, -1, 1])))
-    assert len(built.detect(np.zeros((4, 4), np.uint8))[0]) == 2
+    assert [len(built.detect(np.zeros(shape, np.uint8))[0]) for shape in ((4, 4), (2, 4), (4, 2))] == [2, 2, 2]
+
+
+def test_yunets_boxes_become_squares_and_its_scores_probabilities() -> None:
+    """It gives up to a little more than 1; boxes that overlap by more than 0.3 are one, by OpenCV's default."""
+
+    class Found:
+        def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802
+            assert size == (60, 50)
+
+        def detect(self, colours: np.ndarray) -> tuple[int, np.ndarray]:
+            assert colours.shape == (50, 60, 3)
+            answers = np.zeros((3, 15), np.float32)
+            answers[:, :4] = [[0, 0, 100, 100], [0, 0, 100, 35], [0, 0, 25, 100]]
+            answers[:, -1] = 1.02, 0.9, 0.8
+            return 1, answers
+
+    built = object.__new__(yunet.YuNet)
+    built._detector = Found()
+    boxes, scores = built.detect(np.zeros((50, 60), np.uint8))
+    assert boxes == pytest.approx(squares_as_of_cascade(np.array([[0, 0, 100, 100], [0, 0, 25, 100.0]])))
+    assert scores == pytest.approx([1, 0.8])
+    assert scores.max() <= 1
 
 
 def test_thresholds_and_looks_by_detector() -> None:

@@ -132,6 +132,13 @@ def test_large_jpegs_are_decoded_no_larger_than_enough(tmp_path: Path) -> None:
     assert read_photograph(tmp_path / "wide.jpg", MANY, 1280).gray.shape == (500, 2000), "the long side counts"
 
 
+@pytest.mark.parametrize(("least", "scale"), [(0.25, 0.25), (0.2504, 0.5), (0.5004, 1), (0.1, 0.125)])
+def test_a_picture_is_no_smaller_than_asked_for(least: float, scale: float, tmp_path: Path) -> None:
+    """Where a quarter is a little too small, a half is decoded."""
+    astronaut().resize((1000, 1000)).save(tmp_path / "a.jpg")
+    assert read_picture(tmp_path / "a.jpg", least)[1] == scale
+
+
 def test_moment_of_the_photograph(tmp_path: Path) -> None:
     """taken_at is EXIF's original moment; nonsense is nothing, not a guess."""
     for text, expected in [("2021:07:09 18:30:05", datetime(2021, 7, 9, 18, 30, 5)), ("0000:00:00 00:00:00", None)]:
@@ -194,7 +201,7 @@ def test_an_image_larger_than_its_header_says_is_refused(name: str, tmp_path: Pa
     """What is within counts for --max-pixels, too."""
     (tmp_path / name).write_bytes(LARGER_INSIDE[name])
     with pytest.raises(ImageError, match="within it") as refused:
-        read_photograph(tmp_path / name, 10_000_000, 640)
+        read_photograph(tmp_path / name, 63_000_000, 640)  # the icon has 64 million
     assert (refused.value.status, refused.value.width) == (Status.TOO_LARGE, None)
 
 

@@ -137,6 +137,14 @@ def test_labels_are_readable_and_inside(size: tuple[int, int]) -> None:
     assert rows.max() - rows.min() > 10
 
 
+@pytest.mark.parametrize("size", [(1200, 100), (100, 1200)])
+def test_lines_are_a_four_hundredth_of_the_long_side(size: tuple[int, int]) -> None:
+    """Three pixels of 1200, on both sides of the box, whichever side of the picture is the long one."""
+    drawn = draw_faces(Image.new("RGB", size), [Label(Box(40, 40, 40, 40), "joy 87 %", "#ffffff")])
+    middle = np.asarray(drawn.convert("L"))[60, :]
+    assert np.flatnonzero(middle).tolist() == [40, 41, 42, 78, 79, 80]
+
+
 @pytest.mark.parametrize(("confidence", "said"), [(0.876, "joy 88 %"), (0.504, "joy 50 %"), (0.999, "joy 100 %")])
 def test_a_label_says_the_nearest_percentage(confidence: float, said: str, tmp_path: Path) -> None:
     """What is more than half of the next one is that one."""

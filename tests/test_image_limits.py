@@ -84,6 +84,12 @@ def test_levels_are_scaled_alike_in_one_piece_and_in_many(kind: type, monkeypatc
     assert whole.max() > 150
 
 
+def test_what_is_no_number_is_black() -> None:
+    """Whatever lies beyond all numbers, the others have the whole range of gray."""
+    image = Image.fromarray(np.array([[0, 1, np.inf], [2, np.nan, -np.inf]], np.float32))
+    assert levels.eight_bits(image).tolist() == [[0, 127, 0], [255, 0, 0]]
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "CMYK"])
 def test_transparency_and_colour_are_the_same_in_one_piece_and_in_many(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,8 +20,10 @@ from test_output import IDENTITY, LABELS, outcome, publish_all, rows
 from batch.errors import OutputError
 from batch.outcome import Key, Outcome
 from batch.tables import checkpoints as checkpointing
+from batch.tables import content
 from batch.tables import merge as merging
 from batch.tables import publish as publishing
+from batch.tables import rows as row_writing
 from batch.tables.checkpoints import Checkpoints
 from batch.tables.merge import Source, merge, renamed
 from batch.tables.parquet import opened_table, pieces
@@ -115,16 +117,17 @@ def test_an_image_that_a_table_has_twice_is_refused(tmp_path: Path, monkeypatch:
 def test_many_checkpoints_are_made_one(tmp_path: Path) -> None:
     """Sixteen pairs become one with the newest rows, in which those that a kill has left beside it do not count."""
     checkpoints = Checkpoints(tmp_path, IDENTITY, LABELS)
-    kept: dict[Path, bytes] = {}
+    kept: dict[Path, bytes] = {}  # of which the first begins, and the last shall end, as what they are made one with
     for number in range(checkpointing.TOGETHER):
         checkpoints.add(outcome(f"{number % 10:02d}", number % 3))
         checkpoints.write()
-        if number in (3, 7):
+        if number in (0, 3, 7):
             files = (tmp_path / "checkpoints").glob(f"{number + 1:08d}*")
             kept |= {file: file.read_bytes() for file in files}
     assert [file.name for file in checkpoints.images()] == ["00000001-00000016.images.parquet"]
-    for file, content in kept.items():
-        file.write_bytes(content)
+    for file, written in kept.items():
+        file.write_bytes(written)
+        file.with_name(file.name.replace("00000008", "00000016")).write_bytes(written)
     again = Checkpoints(tmp_path, IDENTITY, LABELS)
     assert [file.name for file in again.images()] == ["00000001-00000016.images.parquet"]
     assert again.put_aside() == 0
@@ -146,6 +149,31 @@ def test_long_rows_are_held_few_at_a_time(tmp_path: Path) -> None:
     read = list(pieces(table, 10_000))
     assert max(len(piece) for piece in read) < 1500
     assert pa.Table.from_batches(read)["path"].equals(images["path"])
+
+
+def test_rows_of_both_tables_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two images with two faces each are six rows: of five such parts two make a group of twelve."""
+    monkeypatch.setattr(row_writing, "_ROW_GROUP", 12)
+    pairs = [[outcome(f"{number}{letter}", 2) for letter in "ab"] for number in range(5)]
+    parts = [Rows(image_rows(pair), face_rows(pair, LABELS)) for pair in pairs]
+    with (tmp_path / "images").open("wb") as image_file, (tmp_path / "faces").open("wb") as face_file:
+        assert write_rows(parts, COLUMNS, {}, image_file, face_file, "zstd") == (10, 20)
+    for name, sizes in (("images", [4, 4, 2]), ("faces", [8, 8, 4])):
+        written = pq.read_metadata(tmp_path / name)
+        assert [written.row_group(group).num_rows for group in range(written.num_row_groups)] == sizes
+
+
+@pytest.mark.parametrize(("count", "kept"), [(3, 3), (4, 0)])
+def test_a_small_table_is_kept_as_it_is_looked_at(
+    count: int, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that merging reads whole, and so one of exactly as many rows, need not be read again."""
+    monkeypatch.setattr(content, "SMALL", 3)
+    table = image_rows(outcome(str(number), number) for number in range(count))
+    pq.write_table(table.replace_schema_metadata({"identity": "ours"}), tmp_path / "a")
+    found = content.content_of(tmp_path / "a", "ours", IMAGES)
+    assert (found.made_by, found.rows, found.faces) == ("ours", count, sum(range(count)))
+    assert sum(map(len, found.pieces)) == kept
 
 
 def test_small_checkpoints_are_read_once_to_be_made_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

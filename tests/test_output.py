@@ -75,6 +75,28 @@ def test_what_somebody_may_have_mended_is_known_by_its_error(tmp_path: Path) -> 
     assert refused == ["no permission", None, None, VANISHED]
 
 
+@pytest.mark.parametrize("removed", range(5))
+def test_a_kill_while_checkpoints_are_removed_leaves_no_half_of_one(
+    removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many of two pairs' files are gone by then, the next run finds none damaged."""
+    checkpoints = write(tmp_path, outcome("a"))
+    checkpoints.add(outcome("b"))
+    checkpoints.write()
+    published, unlink, calls = checkpoints.images(), Path.unlink, count()
+
+    def dying(file: Path, missing_ok: bool = False) -> None:
+        if next(calls) == removed:
+            raise KeyboardInterrupt
+        unlink(file, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", dying)
+        checkpoints.clear(published)
+    assert Checkpoints(tmp_path, IDENTITY, LABELS).put_aside() == 0
+    assert len(Checkpoints(tmp_path, IDENTITY, LABELS).images()) == max(0, 2 - removed)
+
+
 def test_columns_are_those_of_the_contract(tmp_path: Path) -> None:
     """The tables have the columns and types that readers rely on, largest face first."""
     publish_all(tmp_path, outcome("a", faces=3))

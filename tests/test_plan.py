@@ -1,5 +1,6 @@
 """What there is to do."""
 
+import errno
 import os
 import tracemalloc
 from pathlib import Path
@@ -112,6 +113,24 @@ def test_an_unmounted_disk_deletes_nothing(tmp_path: Path) -> None:
     with pytest.raises(RootError, match="--prune"):
         plan(root, versions)
     assert plan(root, versions, prune=True)[0].deleted == [Key(str(root), "a.png")]
+
+
+def test_a_folder_that_cannot_be_listed_is_no_disk_that_is_away(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run goes on, although it holds all the images that were ever seen; their rows stay."""
+    listed = os.scandir
+
+    def refusing(place: str) -> object:
+        if Path(place).name == "c":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(place)
+
+    versions = known(root, "c/d.png")
+    for name in ("a.png", "b.png"):
+        (root / name).unlink()
+    monkeypatch.setattr(os, "scandir", refusing)
+    made, due = plan(root, versions)
+    assert (due, made.deleted, made.rows_that_stay()) == ([], [], 1)
+    assert made.unlistable == {f"{root}/c/": "Permission denied"}
 
 
 def test_stale_rows_that_go_were_not_counted(root: Path) -> None:

@@ -26,6 +26,7 @@ def test_a_raw_photograph_is_seen_upright(preview: int | None, orientation: int,
     assert (photograph.width, photograph.height) == (512, 512)
     assert photograph.taken_at == datetime(2019, 7, 4, 12, 30, 5)
     side = photograph.gray.shape[0]
+    assert side == (512 if preview == 512 else 256), "a preview as large as the sensor is enough, a smaller one is not"
     expected = np.asarray(astronaut().convert("L").resize((side, side)))
     assert np.corrcoef(photograph.gray.ravel(), expected.ravel())[0, 1] > 0.9
     shown, scale = read_picture(file)

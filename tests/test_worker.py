@@ -13,10 +13,11 @@ from PIL import Image
 from batch.detection.boxes import iou
 from batch.detection.crop import crop_faces
 from batch.errors import RootError
+from batch.images.decode import read_photograph
 from batch.outcome import VANISHED, ImageFile, Key, Proposals, Result, Status
 from batch.plan import Plan
 from batch.roots.walk import WalkSettings
-from batch.settings import WorkerSettings
+from batch.settings import DetectorSettings, WorkerSettings
 from batch.tables.schema import image_rows
 from batch.tables.snapshot import known_images
 from batch.workers import worker
@@ -50,6 +51,15 @@ def test_crops_are_sharper_than_the_detectors_image(tmp_path: Path) -> None:
     patch = found.cut[face].astype(float)
     small = Image.fromarray(found.cut[face]).resize((48, 48)).resize((72, 72))
     assert np.abs(patch - np.asarray(small, float)).mean() > 3
+
+
+@pytest.mark.parametrize("detect_size", [480, 640])
+def test_twice_what_the_detector_sees_is_decoded(detect_size: int, tmp_path: Path) -> None:
+    """A photograph of four times its long side is decoded at half the size, and not at a quarter."""
+    settings = WorkerSettings(DetectorSettings(detect_size=detect_size))
+    astronaut().resize((4 * detect_size, 100)).save(tmp_path / "a.jpg")
+    gray = read_photograph(tmp_path / "a.jpg", settings.max_pixels, settings.decode_long_side).gray
+    assert gray.shape == (50, 2 * detect_size)
 
 
 def test_image_without_a_face(tmp_path: Path) -> None:
