@@ -16,6 +16,7 @@ from training_runs import exporting_here, linear_network
 
 from model.bundle import load_network, read_card
 from model.data.fer2013 import read_fer2013
+from model.device import compute_reproducibly
 from model.emotions import training as emotions
 from model.emotions.training import EmotionTraining, train_emotions
 from model.evaluation.metrics import measure
@@ -79,7 +80,9 @@ def test_a_model_is_its_logits_calibrated_on_the_validation_part(
     logits = np.asarray(networks[0].predict(pixels, verbose=0)["emotion"])
     temperature = best_temperature(logits, truth)
     assert not 0.9 < temperature < 1.1
-    found = np.asarray(load_network(read_card(tmp_path / "m.keras"))(pixels))
+    card = read_card(tmp_path / "m.keras")
+    assert card.onnx == tmp_path / "m.onnx"
+    found = np.asarray(load_network(card)(pixels))
     assert found == pytest.approx(softmax(logits / temperature, axis=1), abs=0.01)
     again = measure(found, truth, each.validation.labels)
     assert answers.figures.accuracy == pytest.approx(again.accuracy)
@@ -105,6 +108,18 @@ def fer2013(folder: Path) -> tuple[Path, Path]:
     table = pd.DataFrame([["", "", *row] for row in votes], columns=columns)
     table.to_csv(folder / "votes.csv", index=False)
     return folder / "fer2013.csv", folder / "votes.csv"
+
+
+def test_votes_are_those_of_the_rows_that_are_there(tmp_path: Path) -> None:
+    """Where fer2013.csv lacks its end, its faces keep the votes that they had."""
+    csv, votes = fer2013(tmp_path)
+    whole = read_fer2013(csv, votes)["Training"]
+    pd.read_csv(csv).iloc[:60].to_csv(csv, index=False)
+    cut_off = read_fer2013(csv, votes)
+    assert [*cut_off] == ["Training"]
+    assert np.array_equal(cut_off["Training"].images, whole.images)
+    for column in ("targets", "weights", "truth"):
+        assert np.array_equal(getattr(cut_off["Training"], column)["votes"], getattr(whole, column)["votes"])
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25])
@@ -146,6 +161,15 @@ def test_both_labellings_calibrate(networks: list[keras.Model], seen: list[Train
     assert any((truth < 0).any() for truth in validation.truth.values())
     found = np.asarray(load_network(read_card(tmp_path / "m.keras"))(pixels))
     assert found == pytest.approx(softmax(logits / best, axis=1), abs=0.02)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow needs to be told")
+def test_what_is_computed_can_be_computed_again() -> None:
+    """TensorFlow's operations are told to be deterministic."""
+    config = pytest.importorskip("tensorflow.python.framework.config")
+    config.disable_op_determinism()
+    compute_reproducibly()
+    assert config.is_op_determinism_enabled()
 
 
 def test_a_teacher_changes_what_is_learnt_and_not_what_is_validated(
