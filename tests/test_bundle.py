@@ -10,6 +10,7 @@ from keras import layers
 
 from model.bundle import load_network, read_card
 from model.errors import ModelError
+from model.inference import Classifier
 
 
 def save(folder: Path, output: object, labels: object = ("a", "b"), shape: tuple[int, ...] = (48, 48, 1)) -> Path:
@@ -29,6 +30,18 @@ def test_any_network_of_the_right_shape_can_be_used(tmp_path: Path) -> None:
     card = read_card(save(tmp_path, two))
     assert card.labels == ("a", "b")
     assert load_network(card).predict_on_batch(np.zeros((3, 48, 48, 1), "float32")).shape == (3, 2)
+    crops = np.random.default_rng(0).integers(0, 3, (3, 48, 48), np.uint8)
+    expected = load_network(card).predict_on_batch(crops[..., None].astype("float32"))
+    assert Classifier(card, 2).predict(crops) == pytest.approx(expected, abs=1e-5), "each as it is, a batch of one, too"
+
+
+def test_another_networks_onnx_is_not_taken(tmp_path: Path) -> None:
+    """What lies beside a model counts only if its labels' file says that it was written of this very model."""
+    file = save(tmp_path, two)
+    (tmp_path / "m.onnx").write_bytes(b"")
+    for of, taken in (("0", None), (read_card(file).sha256, tmp_path / "m.onnx")):
+        (tmp_path / "m.json").write_text(json.dumps({"labels": ["a", "b"], "onnx": {"of": of}}))
+        assert read_card(file).onnx == taken
 
 
 def test_code_in_a_file_is_refused(tmp_path: Path) -> None:

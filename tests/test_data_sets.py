@@ -7,12 +7,15 @@ import pandas as pd
 import pytest
 from conftest import astronaut
 from drawn_faces import draw_crops, write_class_folders
+from PIL import Image
 
 from batch.detection.crop import crop_faces
 from batch.images.decode import read_photograph
 from jobs.training.face_cuts import cut_face
+from model.data.class_folders import find_files
 from model.data.crops import LabelledCrops, hard_labelled
 from model.data.datasets import DataSet, read_sets
+from model.data.image_files import read_crop, with_border
 from model.data.split import split_sets
 from model.data.trained_on import remembered, to_measure_by, trained_on
 from model.emotions.training import averaged_weights
@@ -55,6 +58,46 @@ def test_a_table_with_boxes_is_cut_as_annotate_cuts(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate([crops.crops for crops in found]), expected)
     assert found[0].images.shape == (1, 72, 72)
     assert len(np.unique(found[0].images[0, :12])) > 20, "what lies around the face is kept"
+
+
+def test_an_image_is_read_upright(tmp_path: Path) -> None:
+    """Orientation 6 is a photograph that has to be turned clockwise by a quarter."""
+    stored, exif = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8), Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_crop(tmp_path / "a.png"), np.rot90(stored, -1))
+
+
+def test_of_a_wide_image_the_middle_is_read(tmp_path: Path) -> None:
+    """What lies beside the square is neither seen nor squeezed in."""
+    wide = np.full((48, 96), 255, np.uint8)
+    wide[:, 24:72] = 0
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    assert not read_crop(tmp_path / "a.png").any()
+
+
+def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
+    """65535 is as white as 255, and 257 times 100 as gray as 100."""
+    for level in (100, 255):
+        Image.fromarray(np.full((48, 48), 257 * level, np.uint16)).save(tmp_path / "a.png")
+        assert (read_crop(tmp_path / "a.png") == level).all()
+
+
+def test_around_a_crop_its_border_is_repeated() -> None:
+    """Twelve pixels on each side, in the corners those of the corner."""
+    crop = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    [image] = with_border(crop[None])
+    nearest = np.clip(np.arange(72) - 12, 0, 47)
+    assert np.array_equal(image, crop[nearest][:, nearest])
+
+
+def test_folders_come_in_the_order_of_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever order a disk gives them in."""
+    faces = write_class_folders(tmp_path / "faces", {"happy": 1, "sad": 1, "angry": 1})
+    listed = sorted(faces.iterdir())
+    for order in (listed, listed[::-1]):
+        monkeypatch.setattr(Path, "iterdir", lambda _, order=order: iter(order))
+        assert [file.name for file in find_files(faces)[0]] == ["angry", "happy", "sad"]
 
 
 def test_folders_without_an_image_are_no_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -207,3 +250,6 @@ def test_a_model_is_measured_on_what_it_was_not_trained_on() -> None:
     assert to_measure_by(each, None, {})[0] == "all"
     with pytest.raises(DataError, match="trained on all"):
         to_measure_by(each, None, {"data": {"drawn": {"trained_on": remembered(crops)}}})
+    parts = {name: crops_of(count, 1) for count, name in enumerate(("train", "val", "test"), 1)}
+    name, found = to_measure_by(DataSet("drawn", Path("drawn"), parts), None, facts)
+    assert (name, len(found)) == ("test", 4), "what validated has chosen the epoch"

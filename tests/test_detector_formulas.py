@@ -337,21 +337,38 @@ class Missed(keras.callbacks.Callback):
 def test_the_epoch_that_misses_least_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is 1 - average precision that counts, with the patience of the settings, and AdamW as described."""
     monkeypatch.setattr(detector_training, "detector_network", tiny_detector)
-    optimizers: list[Any] = []
+    optimizers: list[tuple[Any, float]] = []
     kept: Callable[..., Any] = detector_training.fit
-    monkeypatch.setattr(
-        detector_training, "fit", lambda net, *rest: optimizers.append(net.optimizer) or kept(net, *rest)
-    )
+
+    def seen(net: keras.Model, *rest: Any) -> Any:
+        optimizers.append((net.optimizer, float(net.optimizer.learning_rate)))
+        return kept(net, *rest)
+
+    monkeypatch.setattr(detector_training, "fit", seen)
     told, settings = Missed([0.5, 0.2, 0.4, 0.3, 0.1]), windows(epochs=5, patience=2, learning_rate=0.01)
     network, history = train_detector(numbered, np.ones(3), settings, "data", tmp_path / "c.npz", (told,))
     assert history[MISSED] == [0.5, 0.2, 0.4, 0.3]
     for ours, best, last in zip(network.get_weights(), told.seen[1], told.seen[3], strict=True):
         assert np.array_equal(ours, best)
         assert not np.array_equal(ours, last)
-    (optimizer,) = optimizers
+    ((optimizer, first_rate),) = optimizers
+    assert first_rate == pytest.approx(0.001), "an epoch of warm-up begins at a tenth"
     assert (type(optimizer), optimizer.weight_decay, optimizer.clipnorm) == (keras.optimizers.AdamW, 0.02, 10.0)
     assert optimizer.use_ema
     assert optimizer.ema_momentum == pytest.approx(math.exp(-1 / 10))
+    with pytest.raises(TrainingError, match="data was 'data' and is 'other'"):
+        train_detector(numbered, np.ones(3), settings, "other", tmp_path / "c.npz", (told,))
+
+
+def test_a_detectors_first_weights_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same again for the same seed, others for another."""
+    monkeypatch.setattr(detector_training, "detector_network", tiny_detector)
+    drawn: list[np.ndarray] = []
+    monkeypatch.setattr(detector_training, "fit", lambda net, *_: drawn.append(net.get_weights()[0]))
+    for seed in (0, 0, 1):
+        train_detector(numbered, np.ones(3), windows(seed=seed), "data", tmp_path / "c.npz", ())
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.isclose(drawn[0], drawn[2]).any()
 
 
 def test_a_training_begins_where_what_ships_is() -> None:

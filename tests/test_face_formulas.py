@@ -13,6 +13,7 @@ from keras import layers
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, softmax
 from sklearn.linear_model import LogisticRegression
+from training_runs import linear_network
 
 from batch.detection.faces import VERIFY, answered, labelled_faces
 from batch.detection.verification import average_log_odds
@@ -27,8 +28,16 @@ from model.errors import TrainingError
 from model.glance.training import glance_logits, lower_by
 from model.layers import check_fits, start_from, without_normalisation
 from model.training.batches import TrainingSettings
+from model.verifier import training as verifier_training
 from model.verifier.network import calibrated_network, verifier_network
-from model.verifier.training import face_crops, face_margins, platt_scaling, tight_faces, without_surroundings
+from model.verifier.training import (
+    face_crops,
+    face_margins,
+    platt_scaling,
+    tight_faces,
+    train_verifier,
+    without_surroundings,
+)
 
 
 def bright(levels: list[int]) -> np.ndarray:
@@ -143,6 +152,27 @@ def test_what_ships_is_what_is_built() -> None:
     assert [layer.rate for layer in trained.layers if isinstance(layer, layers.Dropout)] == [0.2]
 
 
+def test_a_verifier_is_drawn_by_the_seed_and_watched_by_the_callbacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its weights before training are the same for the same seed alone; who watches is handed on."""
+    monkeypatch.setattr(verifier_training, "verifier_network", lambda: linear_network(["face"], 2))
+    handed: list[tuple[np.ndarray, object]] = []
+
+    def train(
+        network: keras.Model, _sets: object, _settings: object, _place: Path, callbacks: object, *_: None
+    ) -> None:
+        handed.append((network.get_layer("face").get_weights()[0], callbacks))
+
+    monkeypatch.setattr(verifier_training, "train", train)
+    crops, watching = face_crops(bright([1, 2]), np.array([0.0, 1.0])), (keras.callbacks.Callback(),)
+    for seed in (0, 0, 1):
+        train_verifier(crops, crops, TrainingSettings(seed=seed), tmp_path / "c.npz", watching)
+    assert np.array_equal(handed[0][0], handed[1][0])
+    assert not np.isclose(handed[0][0], handed[2][0]).any()
+    assert handed[0][1] == watching
+
+
 def test_crops_with_and_without_surroundings() -> None:
     """At a context of 1.5 the middle two thirds, 32 pixels, are the face: 8 pixels beside it on each side."""
     crops = np.random.default_rng(0).integers(0, 256, (2, 48, 48), np.uint8)
@@ -156,6 +186,9 @@ def test_crops_with_and_without_surroundings() -> None:
     assert tight.shape == (1, 48, 48)
     assert (tight[0, :, :22] == 40).all() and (tight[0, :, 26:] == 200).all()
     assert tight_faces(bright([7]), 1.5).dtype == np.uint8
+    checkerboard = (np.indices((48, 48)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    inner = tight_faces(checkerboard[None], 1.5)[0, 9:39, 9:39].astype(int)
+    assert np.abs(inner - 127.5).max() < 10, "what is too fine for the smaller crop becomes gray"
 
 
 def test_faceness_rises_from_beside_a_face_to_on_it() -> None:

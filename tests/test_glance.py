@@ -115,6 +115,27 @@ def test_likely_windows_count_a_quarter_of_the_others(monkeypatch: pytest.Monkey
     assert network.get_weights()[1] < before - 0.02, "with nothing likely it moves towards nothing"
 
 
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.filterwarnings("ignore:.*run_functions_eagerly")
+def test_left_and_right_are_alike_and_top_and_bottom_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that is linear in the pixels learns that faces are bright above, but not that they are on the left."""
+    monkeypatch.setattr(glance_training, "_EPOCHS", 4)
+    patches = keras.Input((GLANCE_SIZE, GLANCE_SIZE, 1))
+    faceness = (np.arange(128) % 2).astype("float32")
+    above = np.zeros((128, GLANCE_SIZE, GLANCE_SIZE), "float32")
+    above[0::2, 10:], above[1::2, :10] = 1, 1
+
+    def learnt(seen: np.ndarray) -> float:
+        head = keras.layers.Conv2D(1, GLANCE_SIZE, kernel_initializer="zeros")
+        monkeypatch.setattr(glance_training, "glance_network", lambda: keras.Model(patches, head(patches)))
+        logits = glance_logits(train_glance(seen, faceness, seed=0), seen)
+        return float(logits[1] - logits[0])
+
+    upright, sideways = learnt(above), learnt(above.transpose(0, 2, 1))
+    assert upright > 2
+    assert abs(sideways) < upright / 10
+
+
 def test_its_size() -> None:
     """A glance costs a seventieth of the verifier's look."""
     network = without_normalisation(glance_network())

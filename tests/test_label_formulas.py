@@ -6,7 +6,7 @@ import pytest
 from model.data.crops import VOTES, LabelledCrops, balanced, hard_labelled, image_keys, without
 from model.data.fer2013 import majority, vote_targets
 from model.data.parts import part_named
-from model.labels import EMOTIONS, FER2013_IDS, FERPLUS_COLUMNS, describe, label_index
+from model.labels import EMOTIONS, FER2013_IDS, FERPLUS_COLUMNS, describe, is_no_face, label_index
 
 KNOWN_AS = {
     "joy": "joy joyful happy happiness",
@@ -48,6 +48,12 @@ def test_a_name_stands_for_itself_before_it_is_a_synonym() -> None:
     assert label_index("joy", ("sad", "happiness")) == 1
     assert label_index("bored", EMOTIONS) is None
     assert label_index("happy", ("sad", "angry")) is None
+
+
+def test_no_face_is_understood_in_any_case() -> None:
+    """With blanks around it, too; a face that only begins so is one."""
+    assert is_no_face(" No_Face ")
+    assert not is_no_face("no_faces")
 
 
 def test_ids_and_columns_are_those_of_the_data_sets() -> None:

@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 
 from batch.detection.networks import OnnxFile
+from model import export
 from model.bundle import EMOTION_MODEL
 from model.detector.export import export_maps
 from model.detector.network import STRIDES, detector_network, inference_detector
@@ -45,6 +46,19 @@ def test_a_layer_without_translation_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="pool: a layer MaxPooling2D"):
         export_maps(network, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_other_answers_than_keras_gives_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Beyond one in ten thousand; nothing is written then."""
+    differences = iter([2e-4, np.nan, 5e-5])
+    monkeypatch.setattr(export, "_exported", lambda *_: (b"onnx", next(differences)))
+    crops = np.zeros((1, 48, 48), np.uint8)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="as ONNX differs by"):
+            export_onnx(EMOTION_MODEL, EMOTIONS, tmp_path / "x.onnx", crops)
+    assert not list(tmp_path.iterdir())
+    assert export_onnx(EMOTION_MODEL, EMOTIONS, tmp_path / "x.onnx", crops)["largest_difference"] == 5e-5
+    assert (tmp_path / "x.onnx").read_bytes() == b"onnx"
 
 
 def test_no_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -75,6 +75,14 @@ def no_probabilities(_: Path) -> onnx.ModelProto:
     return network(*nodes, weights=weights)
 
 
+def too_much(_: Path) -> onnx.ModelProto:
+    """Answers that are in proportion and add up to 1.5."""
+    nodes, weights = softmax()
+    nodes[-1] = helper.make_node("Softmax", ["logits"], ["shares"], axis=1)
+    nodes.append(helper.make_node("Mul", ["shares", "half_more"], ["probabilities"]))
+    return network(*nodes, weights=[*weights, numpy_helper.from_array(np.array(1.5, "f4"), "half_more")])
+
+
 def greedy(_: Path) -> onnx.ModelProto:
     """A few bytes that want a terabyte."""
     shape = numpy_helper.from_array(np.array([2**40]), "shape")
@@ -88,6 +96,7 @@ def greedy(_: Path) -> onnx.ModelProto:
         (foreign, "com.microsoft.EPContext"),
         (wrong_shape, "expected output"),
         (no_probabilities, "add up to 1"),
+        (too_much, "add up to 1"),
         (greedy, "no network to be run here"),
     ],
 )

@@ -19,6 +19,7 @@ from model.bundle import EMOTION_MODEL, load_network, read_card
 from model.data.crops import hard_labelled
 from model.data.datasets import read_sets
 from model.data.fer2013 import read_fer2013
+from model.device import compute_reproducibly
 from model.emotions import training as emotions
 from model.emotions.training import EmotionTraining, train_emotions
 from model.errors import DataError
@@ -86,7 +87,9 @@ def test_a_model_is_its_logits_calibrated_on_the_validation_part(
     logits = np.asarray(networks[0].predict(pixels, verbose=0)["emotion"])
     temperature = best_temperature(logits, truth)
     assert not 0.9 < temperature < 1.1
-    found = np.asarray(load_network(read_card(tmp_path / "m.keras"))(pixels))
+    card = read_card(tmp_path / "m.keras")
+    assert card.onnx == tmp_path / "m.onnx"
+    found = np.asarray(load_network(card)(pixels))
     assert found == pytest.approx(softmax(logits / temperature, axis=1), abs=0.01)
     again = measure(found, truth, each.validation.labels)
     assert answers.figures.accuracy == pytest.approx(again.accuracy)
@@ -112,6 +115,18 @@ def fer2013(folder: Path) -> tuple[Path, Path]:
     table = pd.DataFrame([["", "", *row] for row in votes], columns=columns)
     table.to_csv(folder / "votes.csv", index=False)
     return folder / "fer2013.csv", folder / "votes.csv"
+
+
+def test_votes_are_those_of_the_rows_that_are_there(tmp_path: Path) -> None:
+    """Where fer2013.csv lacks its end, its faces keep the votes that they had."""
+    csv, votes = fer2013(tmp_path)
+    whole = read_fer2013(csv, votes)["Training"]
+    pd.read_csv(csv).iloc[:60].to_csv(csv, index=False)
+    cut_off = read_fer2013(csv, votes)
+    assert [*cut_off] == ["Training"]
+    assert np.array_equal(cut_off["Training"].images, whole.images)
+    for column in ("targets", "weights", "truth"):
+        assert np.array_equal(getattr(cut_off["Training"], column)["votes"], getattr(whole, column)["votes"])
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25])
@@ -174,6 +189,15 @@ def test_labels_and_votes_are_evaluated(
         assert f"m.keras on {name}: accuracy {figures.accuracy:.4f}, {rates}" in done.stderr
         assert abs(figures.mean_recall - figures.macro_f1) > 1e-4
     assert len(networks) == 1
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow needs to be told")
+def test_what_is_computed_can_be_computed_again() -> None:
+    """TensorFlow's operations are told to be deterministic."""
+    config = pytest.importorskip("tensorflow.python.framework.config")
+    config.disable_op_determinism()
+    compute_reproducibly()
+    assert config.is_op_determinism_enabled()
 
 
 def test_a_teacher_changes_what_is_learnt_and_not_what_is_validated(
