@@ -65,6 +65,7 @@ def submit(tasks: list[dict]) -> None:
         (prediction,) = task.pop("predictions")
         first = {"result": prediction["result"], "was_cancelled": False, "updated_at": "2026-01-01T00:00:00Z"}
         second = json.loads(json.dumps(first)) | {"updated_at": "2026-01-02T00:00:00Z"}
+        first["created_at"], second["created_at"] = "2025-12-31T00:00:00Z", "2025-12-30T00:00:00Z"
         for region in second["result"][:1]:
             region["value"]["rectanglelabels"] = ["surprise"]
         skipped = {"result": [], "was_cancelled": True, "updated_at": "2026-01-03T00:00:00Z"}
@@ -109,10 +110,14 @@ def test_a_rectangle_that_was_turned_keeps_its_centre(annotations: Path) -> None
 
 
 def test_coco(annotations: Path) -> None:
-    """A COCO file's boxes come with the names of their categories, with our fields and, by the tables, without."""
+    """A COCO file's boxes come with the names of their categories, with our fields and, by the tables, without.
+
+    A crowd is no face.
+    """
 
     def correct(whole: dict) -> None:
         whole["annotations"][0]["category_id"] = 6
+        whole["annotations"].append(whole["annotations"][0] | {"iscrowd": 1})
 
     file = change(exported(annotations, "coco"), correct)
     assert rows(read_corrections(file)) == expected(annotations, first="surprise")
@@ -145,7 +150,7 @@ def test_table_of_boxes(annotations: Path) -> None:
     """A CSV with boxes of its own needs no tables."""
     file = annotations.parent / "mine.csv"
     root = annotations.parent / "one"
-    file.write_text(f"root,path,x,y,width,height,label\n{root},{PATH},1.5,2,3,4,happy\n", "utf-8")
+    file.write_text(f"root,path,x,y,width,height,label\n{root},{PATH},1.5,2,3,4, happy \n", "utf-8")
     assert rows(read_corrections(file)) == [(f"{root}/{PATH}", "happy", 1.5, 2, 3, 4)]
 
 

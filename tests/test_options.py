@@ -92,6 +92,38 @@ def test_a_text_is_a_list_of_one(tmp_path: Path) -> None:
             annotation_settings(roots)
 
 
+def test_every_option_is_a_setting(tmp_path: Path) -> None:
+    """What is given is what the job is told, each in its place."""
+    settings = annotation_settings(
+        *("photos", tmp_path / "out", True, 3, 9),
+        detect_size=320,
+        face_threshold=0.3,
+        device="cpu",
+        crops=tmp_path / "crops",
+        draw=tmp_path / "draw",
+        without_neutral=True,
+        follow_symlinks=True,
+        max_pixels=77,
+        image_timeout=11,
+        store_timeout=22,
+        shard="2/5",
+        cluster_timeout=33,
+        limit=4,
+        rescan=True,
+        prune=True,
+    )
+    assert (settings.output, settings.csv, settings.jobs, settings.batch_size) == (tmp_path / "out", True, 3, 9)
+    assert (settings.crops, settings.draw) == (tmp_path / "crops", tmp_path / "draw")
+    assert (settings.device, settings.without_neutral, settings.limit) == ("cpu", True, 4)
+    assert (settings.rescan, settings.retry_failed, settings.prune) == (True, False, True)
+    assert annotation_settings("photos", retry_failed=True).retry_failed
+    worker = settings.worker
+    assert (worker.detector.detect_size, worker.detector.face_threshold) == (320, 0.3)
+    assert (worker.max_pixels, worker.image_timeout, worker.store_timeout) == (77, 11, 22)
+    assert settings.cluster_timeout == 33
+    assert (settings.walk.follow_symlinks, settings.walk.shard) == (True, (2, 5))
+
+
 def test_for_ever_is_a_long_time() -> None:
     """What the system's clocks do not take is no reason to stop."""
     assert 10**5 < annotation_settings("a", image_timeout=float("inf")).worker.image_timeout < 2**31 / 1000

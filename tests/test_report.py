@@ -11,15 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import annotate_here, astronaut, noise, write_photos
+from handmade_tables import outcome, write_tables
 from report_pages import CHROMIUM, FILTERING, many, seen_by_browser
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
 from batch.errors import OutputError
 from batch.names import from_text
+from batch.outcome import ImageFile, Key, Outcome, Status
+from batch.tables.snapshot import read_annotations
 from jobs.report import app
-from jobs.report_page.figures import wilson
-from jobs.report_page.page import render
+from jobs.report_page.figures import groups, histogram, shares, wilson
+from jobs.report_page.page import _charts, _failed, _folders, render
+from jobs.report_page.rows import Rows
+from model.labels import EMOTIONS
 
 ODD = ("<script>alert(1)<", "$x^{", "_hidden", "日本 & קובץ")
 
@@ -110,6 +115,65 @@ def test_intervals_are_wilsons(count: int, of: int) -> None:
     """The interval of a share is what SciPy says."""
     expected = binomtest(count, of).proportion_ci(method="wilson")
     assert wilson(count, of) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_shares_are_of_all_that_were_counted() -> None:
+    """Three and one of four; a folder of few faces is told, and sizes beyond the last bin count in it."""
+    assert [(one.name, one.count, one.of) for one in shares([("a", 3), ("b", 0), ("c", 1)])] == [
+        ("a", 3, 4),
+        ("c", 1, 4),
+    ]
+    few, many_of_one = groups(["x", "y"], np.array([[3, 0, 1], [30, 0, 0]]), "abc")
+    assert (few.faces, few.few, many_of_one.faces, many_of_one.few) == (4, True, 30, False)
+    assert histogram([1, 20, 40, 9999], (16, 32, 64)) == [2, 2]
+
+
+@pytest.fixture(scope="module")
+def handmade(tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """Five faces of 20 x 40 pixels in two folders, two of them in one photograph, and one that could not be read."""
+    photos = tmp_path_factory.mktemp("handmade") / "photos"
+    confidences, outcomes = {"a/0": 0.9, "a/1": 0.3, "b/0": 0.5, "b/1": 0.7}, []
+    for number, (name, confidence) in enumerate(confidences.items()):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        noise(number, 128).save(photos / f"{name}.png")
+        boxes = [(10, 10, 20, 40), (90, 70, 20, 40)][: 1 + (name == "b/1")]
+        outcomes.append(outcome(photos, f"{name}.png", dict.fromkeys(boxes, "joy"), confidence))
+    broken = ImageFile(Key(str(photos), "b/broken.png"), 1, 1)
+    outcomes.append(Outcome(broken, Status.UNREADABLE, "cut off"))
+    faces, images = read_annotations(write_tables(photos.parent / "out", *outcomes))
+    return Rows(faces, images, list(EMOTIONS))
+
+
+def test_charts_by_hand(handmade: Rows) -> None:
+    """The fullest folder comes first, sizes are of the longer side, photographs without a moment count once."""
+    assert [(group.name, group.faces) for group in _folders(handmade, anonymous=False)] == [("b", 3), ("a", 2)]
+    charts = _charts(handmade, True, Path("page.html"))
+    assert [(low, count) for low, _, count in charts["sizes"] if count] == [(32, 5)]
+    assert charts["undated"] == (5, 4)
+
+
+def test_the_surest_and_the_least_sure_from_the_ends(handmade: Rows, tmp_path: Path) -> None:
+    """The surer half begins with the surest face, the other one with the least sure."""
+    (sheet,) = _charts(handmade, False, tmp_path / "page.html")["sheets"]
+    assert [face.confidence for face in sheet.surest] == pytest.approx([0.9, 0.7, 0.7])
+    assert [face.confidence for face in sheet.least_sure] == pytest.approx([0.3, 0.5])
+
+
+def test_the_page_says_from_when_to_when(handmade: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first moment of annotation, and the last, wherever they stand in the table."""
+    moments = pd.to_datetime([f"2026-01-0{day} 10:30" for day in (2, 3, 1, 2, 2)], utc=True)
+    images = handmade.images.assign(annotated_at=moments)
+    monkeypatch.setattr("jobs.report_page.page.read_annotations", lambda _: (handmade.faces, images))
+    assert "<td>2026-01-01 10:30 to 2026-01-03 10:30 UTC</td>" in render(Path("/nowhere"))
+
+
+def test_failed_images_are_counted_by_reason(handmade: Rows) -> None:
+    """Without names only those that failed; with names none is left over as long as there are few."""
+    assert _failed(handmade.images, True) == {"rows": [{"status": "unreadable", "images": 1}], "more": 0}
+    named = {"path": "b/broken.png", "status": "unreadable", "error": "cut off"}
+    assert _failed(handmade.images, False) == {"rows": [named], "more": 0}
+    many_failed = pd.concat([handmade.images.tail(1)] * 203)
+    assert (len(_failed(many_failed, False)["rows"]), _failed(many_failed, False)["more"]) == (200, 3)
 
 
 def numbers_of(page: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.outcome import ImageFile, Outcome, Status
+from batch.outcome import ImageFile, Key, Outcome, Status
 from batch.plan import Plan
 from batch.roots.folder import Folder
 from batch.roots.walk import WalkSettings
@@ -65,6 +65,25 @@ def test_a_plan_that_runs_through_lists_the_images_once(plan: Plan, listings: li
         outcomes = list(report.watch(plan, lambda images: (Outcome(found, Status.NO_FACE) for found in images)))
     assert len(outcomes) == 40
     assert len(listings) == 1
+
+
+def test_counts_and_rates(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Four images with six faces in two seconds, two of them failed, each half a second in decoding; six are left."""
+    caplog.set_level(logging.INFO, "annotate")
+    monkeypatch.setattr(run_report.time, "monotonic", lambda: 102.0)
+    report = RunReport(started=100.0)
+    faces = {"a": ["joy", "joy", "fear"], "b": ["joy", "fear", "fear"], "c": [], "d": []}
+    statuses = (Status.OK, Status.OK, Status.CRASHED, Status.UNREADABLE)
+    for (path, emotions), status in zip(faces.items(), statuses, strict=True):
+        report.add(Outcome(ImageFile(Key("/r", path), 1, 1), status, seconds={"decode": 0.5}), emotions)
+    facts = report.as_json()
+    assert (facts["images"], facts["faces"], facts["seconds"]) == (4, 6, 2)
+    assert (facts["images_per_second"], facts["faces_per_second"]) == (2, 3)
+    assert (report.rate, report.failed, facts["seconds_by_stage"]) == (2, 2, {"decode": 2.0})
+    report.total, report._done, report._read_rate = 10, 4, 2.0
+    report._say_rate()
+    assert caplog.messages[-1] == "4 images done of 10, 2.0 images/s, 6 faces, 0:00:03 left"
+    assert caplog.records[-1].fields == {"images": 4, "faces": 6}
 
 
 def test_a_disk_that_is_waited_for_is_named(
