@@ -281,13 +281,15 @@ def test_exit_codes(case: str, photos: Path) -> None:
 
 
 def test_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:
-    """--dry-run says what there is to do and does not do it."""
+    """--dry-run says what there is to do and does not do it; what --limit leaves for later is told, too."""
     done = here("annotate", photos, "-o", tmp_path / "out", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "")
     assert "4 images found, 4 new" in done.stderr
-    told = here("annotate", photos, "-o", tmp_path / "out", "--dry-run", "--log-format", "json").stderr.splitlines()[-1]
-    counts = {"found": 4, "new": 4, "changed": 0, "deleted": 0, "left_over": 0, "exit": 0}
-    assert counts.items() <= json.loads(told).items()
+    dry = ("annotate", photos, "-o", tmp_path / "out", "--dry-run", "--log-format", "json")
+    for limit, new, left_over in (((), 4, 0), (("--limit", 1), 1, 3)):
+        told = here(*dry, *limit).stderr.splitlines()[-1]
+        counts = {"found": 4, "new": new, "changed": 0, "deleted": 0, "left_over": left_over, "exit": 0}
+        assert counts.items() <= json.loads(told).items(), told
     assert not (tmp_path / "out").exists()
 
 

@@ -1,12 +1,18 @@
 """Batches of faces across images, as a GPU wants them."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from batch.detection.faces import CLASSIFY, VERIFY
 from batch.outcome import ImageFile, Key, Outcome, Proposals, Result, Status
 from batch.settings import DetectorSettings, WorkerSettings
+from jobs.annotation import gpu
 from jobs.annotation.batches import in_batches
+from jobs.annotation.places import NetworkSettings
+from jobs.annotation.run_report import RunReport
 
 
 def proposals(number: int, faces: int, side: int = 48) -> Proposals:
@@ -82,3 +88,20 @@ def test_faces_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = {name: (lambda crops: sure.repeat(len(crops), axis=0), 64) for name in (VERIFY, CLASSIFY)}
     waited = [arrived[0] - n for n, _ in enumerate(in_batches(slowly(), WorkerSettings(), networks))]
     assert max(waited) <= 5
+
+
+def test_only_the_emotions_network_heeds_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verifier always sees as many at a time; a label that is left out is so wherever it stands."""
+    asked: dict[str, int] = {}
+
+    def timed(card: SimpleNamespace, batch_size: int, *_: object) -> Echo:
+        asked[card.name] = batch_size
+        return Echo()
+
+    monkeypatch.setattr(gpu, "_timed", timed)
+    monkeypatch.setattr(gpu, "choose_device", lambda device: device)
+    emotions, verifier = SimpleNamespace(name="emotions", labels=("neutral", "joy")), SimpleNamespace(name="verifier")
+    networks = gpu._networks(NetworkSettings(emotions, verifier, 9, "gpu", "neutral", Path()), RunReport())
+    assert asked == {"emotions": 9, "verifier": 256}
+    assert {name: size for name, (_, size) in networks.items()} == {CLASSIFY: 9, VERIFY: 256}
+    assert networks[CLASSIFY][0](np.full((3, 48, 48), 4, np.uint8)).tolist() == [[1]] * 3

@@ -65,10 +65,11 @@ def submit(tasks: list[dict]) -> None:
         (prediction,) = task.pop("predictions")
         first = {"result": prediction["result"], "was_cancelled": False, "updated_at": "2026-01-01T00:00:00Z"}
         second = json.loads(json.dumps(first)) | {"updated_at": "2026-01-02T00:00:00Z"}
+        first["created_at"], second["created_at"] = "2025-12-31T00:00:00Z", "2025-12-30T00:00:00Z"
         for region in second["result"][:1]:
             region["value"]["rectanglelabels"] = ["surprise"]
         skipped = {"result": [], "was_cancelled": True, "updated_at": "2026-01-03T00:00:00Z"}
-        task["annotations"] = [second | {"created_at": "2025-01-01"}, first | {"created_at": "2025-01-02"}, skipped]
+        task["annotations"] = [second, first, skipped]
 
 
 def test_label_studio(annotations: Path) -> None:
@@ -109,7 +110,10 @@ def test_a_rectangle_that_was_turned_keeps_its_centre(annotations: Path) -> None
 
 
 def test_coco(annotations: Path) -> None:
-    """A COCO file's boxes come with the names of their categories, with our fields and, by the tables, without."""
+    """A COCO file's boxes come with the names of their categories, with our fields and, by the tables, without.
+
+    A crowd is no face.
+    """
 
     def correct(whole: dict) -> None:
         whole["annotations"][0]["category_id"] = 6

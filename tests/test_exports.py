@@ -24,25 +24,27 @@ from jobs import report
 from jobs.export import app
 from model.labels import EMOTIONS
 
-FACES = {(30, 10, 40, 20): "joy", (90, 30, 50, 40): "fear"}
+SURE, UNSURE = {(90, 30, 50, 40): "fear"}, {(30, 10, 40, 20): "joy"}
 
 
 @pytest.fixture
 def annotations(tmp_path: Path) -> Path:
-    """Tables of two roots: two faces in an image that EXIF turns, none in another, and one that could not be read."""
-    for name, orientation in (("one/deep/é #1.jpg", 6), ("two/none.jpg", 1)):
-        (tmp_path / name).parent.mkdir(parents=True)
+    """Tables of two roots: two faces in an image that EXIF turns, none and one in others, and one that is broken."""
+    for name, orientation in (("one/deep/é #1.jpg", 6), ("two/none.jpg", 1), ("two/one.jpg", 1)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         image, exif = photograph((120, 160), orientation)
         image.save(tmp_path / name, exif=exif)
     broken = Outcome(ImageFile(Key(str(tmp_path / "two"), "broken.jpg"), 1, 1), Status.UNREADABLE, "cut off")
-    faces, none = outcome(tmp_path / "one", "deep/é #1.jpg", FACES), outcome(tmp_path / "two", "none.jpg", {})
-    return write_tables(tmp_path / "out", faces, none, broken)
+    sure, unsure = (outcome(tmp_path / "one", "deep/é #1.jpg", *one) for one in ((SURE, 0.9), (UNSURE, 0.5)))
+    both = replace(sure, faces=(*sure.faces, replace(unsure.faces[0], score=0.7)))
+    none, one = outcome(tmp_path / "two", "none.jpg", {}), outcome(tmp_path / "two", "one.jpg", UNSURE, 0.8765432)
+    return write_tables(tmp_path / "out", both, none, one, broken)
 
 
 def export(annotations: Path, form: str, *more: object) -> Path:
     file = annotations.parent / form
     done = CliRunner().invoke(app, [str(annotations), "--format", form, "-o", str(file), *map(str, more)])
-    assert done.exit_code == 0, done.output
+    assert (done.exit_code, "4 images: " in done.output) == (0, True), done.output
     return file
 
 
@@ -53,12 +55,15 @@ def test_coco_is_read_by_pycocotools(annotations: Path) -> None:
         coco = COCO(file)
         results = coco.loadRes(json.loads(file.read_text("utf-8"))["annotations"])
     assert [x["name"] for x in coco.loadCats(coco.getCatIds())] == list(EMOTIONS)
-    faces, none = coco.loadImgs(coco.getImgIds())
+    faces, none, _ = coco.loadImgs(coco.getImgIds())
     assert (faces["file_name"], faces["width"], faces["height"]) == ("one/deep/é #1.jpg", 160, 120)
     assert none["file_name"] == "two/none.jpg" and not coco.getAnnIds(none["id"])
     found = coco.loadAnns(coco.getAnnIds(faces["id"], coco.getCatIds(["fear"])))
     assert [(x["bbox"], x["area"], x["score"]) for x in found] == [([90, 30, 50, 40], 2000, 0.9)]
-    assert len(results.getAnnIds()) == 2
+    every = coco.loadAnns(coco.getAnnIds())
+    scores = [(x["face"], x["score"], x["face_score"]) for x in every]
+    assert scores == [(0, 0.9, 0.99), (1, 0.5, 0.7), (0, 0.876543, 0.99)]
+    assert len(results.getAnnIds()) == 3
 
 
 CONFIG = (
@@ -70,15 +75,15 @@ CONFIG = (
 
 def test_label_studio_gets_percent_of_the_upright_image(annotations: Path) -> None:
     """A task has its image below Label Studio's document root, and a rectangle per face in percent, with its score."""
-    faces, none = json.loads(export(annotations, "label-studio").read_text("utf-8"))
+    faces, none, _ = json.loads(export(annotations, "label-studio").read_text("utf-8"))
     assert parse_qs(urlsplit(faces["data"]["image"]).query)["d"] == ["one/deep/é #1.jpg"]
     (prediction,) = faces["predictions"]
     largest = prediction["result"][0]
     value = {"x": 56.25, "y": 25, "width": 31.25, "height": 100 / 3, "rotation": 0, "rectanglelabels": ["fear"]}
     assert largest["value"] == value
     assert (largest["original_width"], largest["original_height"], largest["score"]) == (160, 120, 0.9)
-    assert len({x["id"] for x in prediction["result"]}) == 2 and prediction["score"] == 0.9
-    assert none["predictions"][0]["result"] == []
+    assert len({x["id"] for x in prediction["result"]}) == 2 and prediction["score"] == 0.5
+    assert (none["predictions"][0]["result"], none["predictions"][0]["score"]) == ([], 1)
 
 
 def test_label_studio_accepts_the_predictions(annotations: Path, tmp_path: Path) -> None:
@@ -113,38 +118,18 @@ def test_json_lines_hold_everything(annotations: Path) -> None:
     assert [line["path"] for line in lines] == images["path"].tolist()
     assert set(lines[0]) == set(images.columns)
     assert set(lines[0]["faces"][0]) == set(faces.columns) - {"root", "path"}
-    assert lines[0]["faces"][0]["confidence"] == 0.9 and lines[1]["width"] is None
+    assert [face["confidence"] for line in lines for face in line["faces"]] == [0.9, 0.5, 0.876543]
+    assert lines[1]["width"] is None
     query = "select path, face.emotion from (select path, unnest(faces) face from read_json(?))"
-    assert duckdb.execute(query, [str(file)]).fetchall() == [("deep/é #1.jpg", "fear"), ("deep/é #1.jpg", "joy")]
-
-
-def test_numbers_are_of_their_own_face(tmp_path: Path) -> None:
-    """Confidence, detector's score and number within the image; the least sure face is its task's score."""
-    for name in ("a.png", "b.png", "none.png"):
-        photograph((160, 120))[0].save(tmp_path / name)
-    of_b, none = outcome(tmp_path, "b.png", {(30, 10, 40, 20): "joy"}, 0.5), outcome(tmp_path, "none.png", {})
-    [surer] = outcome(tmp_path, "a.png", {(30, 10, 60, 20): "fear"}, 0.2345678).faces
-    of_a = outcome(tmp_path, "a.png", {(5, 5, 9, 9): "joy"})
-    both = replace(of_a, faces=(replace(surer, score=0.7), *of_a.faces))
-    tables = write_tables(tmp_path / "out", both, of_b, none)
-    tasks = json.loads(export(tables, "label-studio").read_text("utf-8"))
-    assert [task["predictions"][0]["score"] for task in tasks] == [0.234568, 0.5, 1]
-    boxes = json.loads(export(tables, "coco").read_text("utf-8"))["annotations"]
-    numbers = [(box["image_id"], box["face"], box["score"], box["face_score"]) for box in boxes]
-    assert numbers == [(1, 0, 0.234568, 0.7), (1, 1, 0.9, 0.99), (2, 0, 0.5, 0.99)]
-    assert [box["category_id"] for box in boxes] == [1 + EMOTIONS.index(name) for name in ("fear", "joy", "joy")]
-    first = json.loads(export(tables, "jsonl").read_text("utf-8").splitlines()[0])["faces"][0]
-    assert (first["confidence"], first["face_score"]) == (0.234568, 0.7)
-    half = json.loads(export(tables, "coco", "--min-confidence", 0.5).read_text("utf-8"))["annotations"]
-    assert [box["score"] for box in half] == [0.9, 0.5], "a face of exactly so much is sure enough"
-    done = CliRunner().invoke(app, [str(tables), "--format", "coco", "-o", str(tmp_path / "again.json")])
-    assert f"3 images: {tmp_path / 'again.json'}" in done.output
+    expected = [("deep/é #1.jpg", "fear"), ("deep/é #1.jpg", "joy"), ("one.jpg", "joy")]
+    assert duckdb.execute(query, [str(file)]).fetchall() == expected
 
 
 def test_min_confidence(annotations: Path) -> None:
-    """Faces with less confidence are left out, their images stay."""
-    whole: dict[str, Any] = json.loads(export(annotations, "coco", "--min-confidence", 0.95).read_text("utf-8"))
-    assert len(whole["images"]) == 2 and not whole["annotations"]
+    """Faces with less confidence are left out, those with as much and all images stay."""
+    for least, faces in ((0.5, 3), (0.51, 2), (0.95, 0)):
+        whole: dict[str, Any] = json.loads(export(annotations, "coco", "--min-confidence", least).read_text("utf-8"))
+        assert (len(whole["images"]), len(whole["annotations"])) == (3, faces)
 
 
 @pytest.mark.parametrize("command", [(app, "--format", "coco"), (report.app,)], ids=["export", "report"])

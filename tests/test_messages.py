@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from batch.errors import OutputError, RootError
 from batch.roots.walk import WalkSettings
+from jobs.annotate import _ending
 from jobs.annotation.job import annotation_job
 from jobs.annotation.outputs import changes, check_nested
 from jobs.annotation.progress_bar import NoBar
@@ -100,6 +101,14 @@ def test_one_photograph_is_told_as_one(tmp_path: Path) -> None:
     for folder, told in (("others", "detector name: cascade -> cnn"), ("phots", "No such root")):
         done = here("annotate", tmp_path / folder, "-o", tmp_path / "out", "--detector", "cnn", "--dry-run")
         assert (done.returncode, told in done.stderr) == (5, True), done.stderr
+
+
+def test_failed_images_are_counted_alone() -> None:
+    """Of two images the one that is broken, and nobody is told of failures if there are none."""
+    for failed, told in ((1, ["1 image of this run failed: see status and error in /out/images.parquet"]), (0, [])):
+        lines = [line.text for line in _ending({"images": 2, "faces": 3}, Path("/out"), failed, 0)]
+        assert lines[0].endswith("hold 2 images and 3 faces")
+        assert [line for line in lines if "of this run" in line] == told
 
 
 def test_stages_are_for_who_asks(tmp_path: Path) -> None:

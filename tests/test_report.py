@@ -5,8 +5,6 @@ import io
 import json
 import re
 import shutil
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +21,8 @@ from batch.names import from_text
 from batch.outcome import ImageFile, Key, Outcome, Status
 from batch.tables.snapshot import read_annotations
 from jobs.report import app
-from jobs.report_page import page as report_page
 from jobs.report_page.figures import groups, histogram, shares, wilson
-from jobs.report_page.page import _charts, _failed, render
+from jobs.report_page.page import _charts, _failed, _folders, render
 from jobs.report_page.rows import Rows
 from model.labels import EMOTIONS
 
@@ -118,6 +115,65 @@ def test_intervals_are_wilsons(count: int, of: int) -> None:
     """The interval of a share is what SciPy says."""
     expected = binomtest(count, of).proportion_ci(method="wilson")
     assert wilson(count, of) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_shares_are_of_all_that_were_counted() -> None:
+    """Three and one of four; a folder of few faces is told, and sizes beyond the last bin count in it."""
+    assert [(one.name, one.count, one.of) for one in shares([("a", 3), ("b", 0), ("c", 1)])] == [
+        ("a", 3, 4),
+        ("c", 1, 4),
+    ]
+    few, many_of_one = groups(["x", "y"], np.array([[3, 0, 1], [30, 0, 0]]), "abc")
+    assert (few.faces, few.few, many_of_one.faces, many_of_one.few) == (4, True, 30, False)
+    assert histogram([1, 20, 40, 9999], (16, 32, 64)) == [2, 2]
+
+
+@pytest.fixture(scope="module")
+def handmade(tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """Five faces of 20 x 40 pixels in two folders, two of them in one photograph, and one that could not be read."""
+    photos = tmp_path_factory.mktemp("handmade") / "photos"
+    confidences, outcomes = {"a/0": 0.9, "a/1": 0.3, "b/0": 0.5, "b/1": 0.7}, []
+    for number, (name, confidence) in enumerate(confidences.items()):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        noise(number, 128).save(photos / f"{name}.png")
+        boxes = [(10, 10, 20, 40), (90, 70, 20, 40)][: 1 + (name == "b/1")]
+        outcomes.append(outcome(photos, f"{name}.png", dict.fromkeys(boxes, "joy"), confidence))
+    broken = ImageFile(Key(str(photos), "b/broken.png"), 1, 1)
+    outcomes.append(Outcome(broken, Status.UNREADABLE, "cut off"))
+    faces, images = read_annotations(write_tables(photos.parent / "out", *outcomes))
+    return Rows(faces, images, list(EMOTIONS))
+
+
+def test_charts_by_hand(handmade: Rows) -> None:
+    """The fullest folder comes first, sizes are of the longer side, photographs without a moment count once."""
+    assert [(group.name, group.faces) for group in _folders(handmade, anonymous=False)] == [("b", 3), ("a", 2)]
+    charts = _charts(handmade, True, Path("page.html"))
+    assert [(low, count) for low, _, count in charts["sizes"] if count] == [(32, 5)]
+    assert charts["undated"] == (5, 4)
+
+
+def test_the_surest_and_the_least_sure_from_the_ends(handmade: Rows, tmp_path: Path) -> None:
+    """The surer half begins with the surest face, the other one with the least sure."""
+    (sheet,) = _charts(handmade, False, tmp_path / "page.html")["sheets"]
+    assert [face.confidence for face in sheet.surest] == pytest.approx([0.9, 0.7, 0.7])
+    assert [face.confidence for face in sheet.least_sure] == pytest.approx([0.3, 0.5])
+
+
+def test_the_page_says_from_when_to_when(handmade: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first moment of annotation, and the last, wherever they stand in the table."""
+    moments = pd.to_datetime([f"2026-01-0{day} 10:30" for day in (2, 3, 1, 2, 2)], utc=True)
+    images = handmade.images.assign(annotated_at=moments)
+    monkeypatch.setattr("jobs.report_page.page.read_annotations", lambda _: (handmade.faces, images))
+    assert "<td>2026-01-01 10:30 to 2026-01-03 10:30 UTC</td>" in render(Path("/nowhere"))
+
+
+def test_failed_images_are_counted_by_reason(handmade: Rows) -> None:
+    """Without names only those that failed; with names none is left over as long as there are few."""
+    assert _failed(handmade.images, True) == {"rows": [{"status": "unreadable", "images": 1}], "more": 0}
+    named = {"path": "b/broken.png", "status": "unreadable", "error": "cut off"}
+    assert _failed(handmade.images, False) == {"rows": [named], "more": 0}
+    many_failed = pd.concat([handmade.images.tail(1)] * 203)
+    assert (len(_failed(many_failed, False)["rows"]), _failed(many_failed, False)["more"]) == (200, 3)
 
 
 def numbers_of(page: str) -> pd.DataFrame:
@@ -362,63 +418,3 @@ def test_a_person_is_told_what_was_written(
     for more, lines in (([], 1), (["--quiet"], 0)):
         done = CliRunner().invoke(app, [str(annotations), "-o", str(page), *more])
         assert (done.exit_code, done.output.count(f"wrote {page}, a page of 0.")) == (0, lines), done.output
-
-
-def test_shares_are_of_all() -> None:
-    """Of the sum, those without a face left out; a folder with less than thirty is hatched."""
-    assert [(one.name, one.count, one.of) for one in shares([("a", 3), ("b", 0), ("c", 1)])] == [
-        ("a", 3, 4),
-        ("c", 1, 4),
-    ]
-    few, many_faces = groups(["x", "y"], np.array([[3, 0, 1], [30, 0, 0]]), "abc")
-    assert ((few.faces, few.few), (many_faces.faces, many_faces.few)) == ((4, True), (30, False))
-    assert histogram([1, 20, 9999], (16, 32, 64)) == [2, 1]
-
-
-@pytest.fixture(name="sorted_out", scope="module")
-def output_in_which_order_matters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two photographs of folder a, three of folder b, their faces 20 x 40 pixels; three are dated, one is no image."""
-    folder = tmp_path_factory.mktemp("sorted")
-    confidences = {"a/0.png": 0.9, "a/1.png": 0.5, "b/0.png": 0.7, "b/1.png": 0.3, "b/2.png": 0.8}
-    outcomes = []
-    for number, (name, confidence) in enumerate(confidences.items()):
-        (folder / name).parent.mkdir(exist_ok=True)
-        noise(number, 100).save(folder / name)
-        boxes = {(10 * number, 30, 20, 40): "joy"} | ({(70, 0, 15, 15): "fear"} if name == "b/2.png" else {})
-        one = outcome(folder, name, boxes, confidence)
-        outcomes.append(replace(one, taken_at=datetime(2020 + number, 5, 6) if number < 4 else None))
-    broken = Outcome(ImageFile(Key(str(folder), "a/x.png"), 1, 1), Status.UNREADABLE, "cut off")
-    return write_tables(folder / "out", *outcomes, broken)
-
-
-def test_what_comes_first(sorted_out: Path) -> None:
-    """The fullest folder, the surest and the least sure face; sizes are of the longer side."""
-    faces, images = read_annotations(sorted_out)
-    charts = _charts(Rows(faces, images, list(EMOTIONS)), False, sorted_out.parent / "r.html")
-    assert [(group.name, group.faces) for group in charts["folders"]] == [("b", 4), ("a", 2)]
-    assert [count for low, high, count in charts["sizes"] if low <= 40 < high] == [5]
-    assert charts["undated"] == (2, 1), "two faces in one photograph"
-    joy = next(sheet for sheet in charts["sheets"] if sheet.emotion == "joy")
-    assert [face.confidence for face in joy.surest] == pytest.approx([0.9, 0.8, 0.7])
-    assert [face.confidence for face in joy.least_sure] == pytest.approx([0.3, 0.5])
-
-
-def test_what_failed_is_counted_alone(sorted_out: Path) -> None:
-    """By reason where there are no names, and by name where there are."""
-    images = read_annotations(sorted_out)[1]
-    assert _failed(images, True) == {"rows": [{"status": "unreadable", "images": 1}], "more": 0}
-    assert _failed(images, False) == {
-        "rows": [{"path": "a/x.png", "status": "unreadable", "error": "cut off"}],
-        "more": 0,
-    }
-    many_failed = pd.concat([images[images["error"].notna()]] * 203)
-    assert (len(_failed(many_failed, False)["rows"]), _failed(many_failed, False)["more"]) == (200, 3)
-
-
-def test_the_page_says_from_when_to_when(sorted_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first moment of annotation before the last."""
-    faces, images = read_annotations(sorted_out)
-    images["annotated_at"] = pd.date_range("2024-02-03 04:05", periods=len(images), tz="UTC")[::-1]
-    monkeypatch.setattr(report_page, "read_annotations", lambda _: (faces, images))
-    said = render(sorted_out)
-    assert 0 < said.index("2024-02-03 04:05") < said.index("2024-02-08 04:05")

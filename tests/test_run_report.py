@@ -67,6 +67,25 @@ def test_a_plan_that_runs_through_lists_the_images_once(plan: Plan, listings: li
     assert len(listings) == 1
 
 
+def test_counts_and_rates(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Four images with six faces in two seconds, two of them failed, each half a second in decoding; six are left."""
+    caplog.set_level(logging.INFO, "annotate")
+    monkeypatch.setattr(run_report.time, "monotonic", lambda: 102.0)
+    report = RunReport(started=100.0)
+    faces = {"a": ["joy", "joy", "fear"], "b": ["joy", "fear", "fear"], "c": [], "d": []}
+    statuses = (Status.OK, Status.OK, Status.CRASHED, Status.UNREADABLE)
+    for (path, emotions), status in zip(faces.items(), statuses, strict=True):
+        report.add(Outcome(ImageFile(Key("/r", path), 1, 1), status, seconds={"decode": 0.5}), emotions)
+    facts = report.as_json()
+    assert (facts["images"], facts["faces"], facts["seconds"]) == (4, 6, 2)
+    assert (facts["images_per_second"], facts["faces_per_second"]) == (2, 3)
+    assert (report.rate, report.failed, facts["seconds_by_stage"]) == (2, 2, {"decode": 2.0})
+    report.total, report._done, report._read_rate = 10, 4, 2.0
+    report._say_rate()
+    assert caplog.messages[-1] == "4 images done of 10, 2.0 images/s, 6 faces, 0:00:03 left"
+    assert caplog.records[-1].fields == {"images": 4, "faces": 6}
+
+
 def test_a_disk_that_is_waited_for_is_named(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -94,23 +113,3 @@ def test_a_disk_that_is_waited_for_is_named(
         assert list(report.watch(plan, slow)) == []
     assert "the workers are at work" in caplog.text
     assert "the disk" not in caplog.text
-
-
-def test_what_was_done_is_counted_and_timed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Four images with six faces in two seconds, two of which could not be read: rates, stages, and what is left."""
-    report = RunReport(started=100.0)
-    monkeypatch.setattr(run_report.time, "monotonic", lambda: 102.0)
-    for number, status in enumerate((Status.OK, Status.OK, Status.CRASHED, Status.UNREADABLE)):
-        found = ImageFile(Key("r", str(number)), 1, 1)
-        report.add(Outcome(found, status, seconds={"decode": 0.5}), ["joy"] * (3 if number < 2 else 0))
-    told = report.as_json()
-    assert (told["images"], told["faces"], told["seconds"]) == (4, 6, 2)
-    assert (told["images_per_second"], told["faces_per_second"], report.rate, report.failed) == (2, 3, 2, 2)
-    assert told["seconds_by_stage"] == {"decode": 2.0}
-    assert (report.fields()["images"], report.fields()["faces"]) == (4, 6)
-    report.total, report._done, report._read_rate = 10, 4, 2.0
-    with caplog.at_level(logging.INFO):
-        report._say_rate()
-    [record] = [one for one in caplog.records if "done of" in one.message]
-    assert record.message == "4 images done of 10, 2.0 images/s, 6 faces, 0:00:03 left"
-    assert record.fields == {"images": 4, "faces": 6}

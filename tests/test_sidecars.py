@@ -96,12 +96,13 @@ def test_keywords_in_the_ways_of_lightroom_and_digikam(photos: Path, tmp_path: P
 
 def test_faces_below_the_threshold_are_left_out(photos: Path, tmp_path: Path) -> None:
     """A face less sure than --min-confidence, 0.5 unless said otherwise, is no region; without any there is no file."""
-    shutil.copy(photos / "deep" / "a.jpg", photos / "deep" / "b.jpg")
+    for name in "bc":
+        shutil.copy(photos / "deep" / "a.jpg", photos / "deep" / f"{name}.jpg")
     unsure = outcome(photos, "deep/a.jpg", {BOX: "joy"}, confidence=0.45)
-    write_tables(tmp_path / "out", unsure, outcome(photos, "deep/b.jpg", {}))
+    write_tables(tmp_path / "out", unsure, *(outcome(photos, f"deep/{name}.jpg", {}) for name in "bc"))
     done = export(tmp_path / "out", "-o", tmp_path / "xmp")
     assert not (tmp_path / "xmp").exists()
-    assert "1 without faces" in done.stderr and "1 with less sure faces alone (--min-confidence)" in done.stderr
+    assert "2 without faces" in done.stderr and "1 with less sure faces alone (--min-confidence)" in done.stderr
     export(tmp_path / "out", "-o", tmp_path / "xmp", "--min-confidence", 0.4)
     assert "Expression|joy" in (tmp_path / "xmp" / "deep" / "a.jpg.xmp").read_text("utf-8")
 
