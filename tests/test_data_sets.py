@@ -253,3 +253,13 @@ def test_a_model_is_measured_on_what_it_was_not_trained_on() -> None:
     parts = {name: crops_of(count, 1) for count, name in enumerate(("train", "val", "test"), 1)}
     name, found = to_measure_by(DataSet("drawn", Path("drawn"), parts), None, facts)
     assert (name, len(found)) == ("test", 4), "what validated has chosen the epoch"
+
+
+def test_labels_of_several_sets_are_those_of_any(tmp_path: Path) -> None:
+    """In the order of the emotions, and the same for each of them; nothing has to be in all."""
+    first = write_class_folders(tmp_path / "first", {"sad": 1, "happy": 2})
+    second = write_class_folders(tmp_path / "second", {"angry": 1, "happy": 1})
+    one, other = read_sets([first, second])
+    assert one.labels == other.labels == ("joy", "anger", "sadness")
+    assert sorted(one.parts["all"].truth["emotion"].tolist()) == [0, 0, 2]
+    assert sorted(other.parts["all"].truth["emotion"].tolist()) == [0, 1]
