@@ -354,7 +354,7 @@ def test_the_pictures_show_the_surest_mistakes_and_the_largest_misses(
 
 
 def test_a_training_says_which_device_it_runs_on(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """The one that was asked for, or why it cannot."""
+    """The one that was asked for."""
     boxes = known_photographs(tmp_path / "photos", 5)
     job = DetectorJob(tmp_path / "photos", boxes, None, tmp_path / "d.keras", DetectorTraining(), device="cpu")
     with caplog.at_level(logging.INFO, "annotate.train"), pytest.MonkeyPatch.context() as patch:
